@@ -1,7 +1,7 @@
 //! Files that are requested repeatedly, kept open by the serving thread.
 //!
 //! A hot file stays open with the fields of its replies, and a small one with its content.
-//! Before each use the open file is checked (`fstat`), once in a turn of the event loop: a change of
+//! Before each use the open file is checked (`fstat`), once in an iteration of the event loop: a change of
 //! it is detected immediately. Its name is resolved again every second, so that a file that
 //! was replaced or removed is served no longer than that; an unchanged one stays open.
 

@@ -18,9 +18,9 @@
 //! # How it is built
 //!
 //! ```text
-//!  run --+-- worker (thread) -- poll -- slots -- link: socket + Connection -- http1 | http2
+//!  run --+-- worker (thread) -- poll -- slots -- connection: socket + Connection -- http1 | http2
 //!        |        |  desk: work to be done (schedule), clock, sample of this second
-//!        |<-------'  a sample each second --> Measurements --> Observer
+//!        |<-------'  a sample each second --> Measurements --> Monitor
 //! ```
 //!
 //! No runtime and no tasks: each thread polls its own sockets and moves sans-I/O state machines.
@@ -28,10 +28,10 @@
 //! once, responses are measured without storing them, nothing is allocated for one.
 
 mod alarm;
+mod connection;
 mod desk;
 mod http1;
 mod http2;
-mod link;
 mod measure;
 mod outcome;
 mod plan;
@@ -59,8 +59,8 @@ use self::worker::{Gate, Progress};
 /// How often [`run`] checks whether it was stopped.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Receives the progress of a test.
-pub trait Observer {
+/// Receives what is measured while a test runs.
+pub trait Monitor {
     /// The clock starts: the kept connections are open.
     fn started(&mut self) {}
 
@@ -68,8 +68,8 @@ pub trait Observer {
     fn second(&mut self, second: &Second, so_far: &Measurements);
 }
 
-/// No observer.
-impl Observer for () {
+/// No monitor.
+impl Monitor for () {
     fn second(&mut self, _: &Second, _: &Measurements) {}
 }
 
@@ -107,7 +107,7 @@ pub fn run(
     plan: &Plan,
     tls: ClientContextBuilder,
     stop: &Stop,
-    observer: &mut dyn Observer,
+    monitor: &mut dyn Monitor,
 ) -> Result<Measurements, ConnectError> {
     let plan = plan.bounded();
     if let Pacing::Open { per_second } = plan.pacing
@@ -152,7 +152,7 @@ pub fn run(
             shared: &shared,
             gate: &gate,
             stop,
-            observer,
+            monitor,
             seconds: BTreeMap::new(),
             heard: vec![None; shared.plan.threads],
             measurements: Measurements {
@@ -180,7 +180,7 @@ struct Coordinator<'r> {
     shared: &'r Shared,
     gate: &'r Gate,
     stop: &'r Stop,
-    observer: &'r mut dyn Observer,
+    monitor: &'r mut dyn Monitor,
     /// Seconds without samples of every thread yet.
     seconds: BTreeMap<u64, (Duration, Sample)>,
     /// The last second reported by each thread; `u64::MAX` once it has ended.
@@ -221,7 +221,7 @@ impl Coordinator<'_> {
         }
         let now = u64::try_from(self.shared.base.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let _ = self.gate.start.set(now);
-        self.observer.started();
+        self.monitor.started();
     }
 
     fn take(&mut self, progress: Progress) {
@@ -251,7 +251,7 @@ impl Coordinator<'_> {
             if self.measurements.absorb(second, length, sample)
                 && let Some(second) = self.measurements.seconds.last()
             {
-                self.observer.second(second, &self.measurements);
+                self.monitor.second(second, &self.measurements);
             }
         }
     }

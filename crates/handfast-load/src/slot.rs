@@ -6,8 +6,8 @@ use std::time::Duration;
 use handfast::{Ending, Error, NetworkCause};
 use mio::Token;
 
+use super::connection::{MeasuredConnection, Stage, Status};
 use super::desk::{Asked, Desk, Due};
-use super::link::{Link, Stage, Status};
 use super::measure::Fault;
 use super::schedule::Nanos;
 
@@ -20,7 +20,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Slot {
     token: Token,
-    link: Option<Link>,
+    connection: Option<MeasuredConnection>,
     /// A request that waits for its own connection.
     pending: Option<Due>,
     /// Addresses that this attempt has tried.
@@ -35,7 +35,7 @@ impl Slot {
     pub(super) fn new(token: Token) -> Self {
         Self {
             token,
-            link: None,
+            connection: None,
             pending: None,
             tries: 0,
             failures: 0,
@@ -46,35 +46,42 @@ impl Slot {
 
     /// Could it take a request now?
     pub(super) fn has_room(&self, desk: &Desk<'_>) -> bool {
-        match &self.link {
-            Some(link) => !desk.one_shot() && link.has_room(),
+        match &self.connection {
+            Some(connection) => !desk.one_shot() && connection.has_room(),
             None => desk.one_shot() && self.pending.is_none() && desk.now >= self.retry_at,
         }
     }
 
     /// Has the first attempt to connect come to something?
     pub(super) fn is_settled(&self) -> bool {
-        self.failures > 0 || self.link.as_ref().is_some_and(Link::is_ready)
+        self.failures > 0
+            || self
+                .connection
+                .as_ref()
+                .is_some_and(MeasuredConnection::is_ready)
     }
 
     /// Requests that it carries.
     pub(super) fn carries(&self) -> u64 {
-        let (waiting, begun) = self.link.as_ref().map_or((0, 0), Link::under_way);
+        let (waiting, begun) = self
+            .connection
+            .as_ref()
+            .map_or((0, 0), MeasuredConnection::under_way);
         u64::from(self.pending.is_some()) + waiting + begun
     }
 
     /// Is there something to wait for at the end?
     pub(super) fn is_busy(&self) -> bool {
-        let closing = self.link.as_ref().map(Link::stage);
+        let closing = self.connection.as_ref().map(MeasuredConnection::stage);
         self.carries() > 0 || matches!(closing, Some(Stage::Closing { .. }))
     }
 
     /// Takes a request that is due; [`settle`](Self::settle) must follow.
     pub(super) fn give(&mut self, due: Due, desk: &mut Desk<'_>) {
-        match &mut self.link {
-            Some(link) => {
+        match &mut self.connection {
+            Some(connection) => {
                 let sent = desk.now;
-                link.ask(Asked { due, sent }, desk);
+                connection.ask(Asked { due, sent }, desk);
             }
             None => {
                 self.pending = Some(due);
@@ -92,9 +99,9 @@ impl Slot {
     fn attempt(&mut self, desk: &mut Desk<'_>) {
         loop {
             self.tries += 1;
-            match Link::open(self.token, desk) {
-                Ok(link) => {
-                    self.link = Some(link);
+            match MeasuredConnection::open(self.token, desk) {
+                Ok(connection) => {
+                    self.connection = Some(connection);
                     return;
                 }
                 Err(fault) => {
@@ -115,13 +122,13 @@ impl Slot {
 
     /// Something happened on the socket.
     pub(super) fn event(&mut self, insist: bool, desk: &mut Desk<'_>) {
-        let Some(link) = &mut self.link else {
+        let Some(connection) = &mut self.connection else {
             return;
         };
-        match link.event(insist, desk) {
+        match connection.event(insist, desk) {
             Ok(Status::Open) => self.settle(desk),
             Ok(Status::Over) => {
-                let ending = link.ending();
+                let ending = connection.ending();
                 self.over(ending, desk);
             }
             Err(fault) => self.broken(fault, desk),
@@ -131,20 +138,20 @@ impl Slot {
     /// Moves on as far as possible: a connection that became ready gets the request that waits for
     /// it, what is to be sent is sent.
     pub(super) fn settle(&mut self, desk: &mut Desk<'_>) {
-        let Some(link) = &mut self.link else {
+        let Some(connection) = &mut self.connection else {
             return;
         };
-        if link.is_ready() {
+        if connection.is_ready() {
             self.failures = 0;
-            if link.has_room()
+            if connection.has_room()
                 && let Some(due) = self.pending.take()
             {
                 // Its own connection is part of what the request costs.
-                let sent = link.opened;
-                link.ask(Asked { due, sent }, desk);
+                let sent = connection.opened;
+                connection.ask(Asked { due, sent }, desk);
             }
         }
-        if let Err(fault) = link.flush(desk) {
+        if let Err(fault) = connection.flush(desk) {
             self.broken(fault, desk);
         }
     }
@@ -152,27 +159,27 @@ impl Slot {
     /// Now and then: limits, and connections to be opened again.
     pub(super) fn tick(&mut self, desk: &mut Desk<'_>) {
         let limit = nanos(desk.shared.plan.request_limit);
-        let Some(link) = &self.link else {
+        let Some(connection) = &self.connection else {
             if !desk.one_shot() && desk.now >= self.retry_at && !desk.is_over() {
                 self.open(desk);
             }
             return;
         };
-        let deadline = match link.stage() {
+        let deadline = match connection.stage() {
             Stage::Closing { until } => Some(until),
-            Stage::Ready => link.oldest().map(|sent| sent.saturating_add(limit)),
-            Stage::Connecting | Stage::Handshaking => Some(link.opened.saturating_add(limit)),
+            Stage::Ready => connection.oldest().map(|sent| sent.saturating_add(limit)),
+            Stage::Connecting | Stage::Handshaking => Some(connection.opened.saturating_add(limit)),
         };
         if deadline.is_none_or(|deadline| desk.now < deadline) {
             return;
         }
-        if let Stage::Closing { .. } = link.stage() {
+        if let Stage::Closing { .. } = connection.stage() {
             return self.over(None, desk);
         }
         let cause = NetworkCause::TimedOut {
             limit: desk.shared.plan.request_limit,
         };
-        let error = Error::new(link.phase(), cause);
+        let error = Error::new(connection.phase(), cause);
         self.broken(Fault::tls(error), desk);
     }
 
@@ -180,18 +187,18 @@ impl Slot {
     pub(super) fn leave(&mut self, desk: &mut Desk<'_>) {
         desk.sample.requests.unfinished += self.carries();
         self.pending = None;
-        if let Some(link) = self.link.take() {
-            link.leave(None, desk);
+        if let Some(connection) = self.connection.take() {
+            connection.leave(None, desk);
         }
     }
 
     /// The connection has ended; what it carried has been booked.
     fn over(&mut self, ending: Option<Ending>, desk: &mut Desk<'_>) {
-        let Some(link) = self.link.take() else {
+        let Some(connection) = self.connection.take() else {
             return;
         };
-        let opened = link.opened;
-        link.leave(ending, desk);
+        let opened = connection.opened;
+        connection.leave(ending, desk);
         if !desk.one_shot() && !desk.is_over() {
             // A server that closes every connection at once is not asked in a tight loop.
             if desk.now.saturating_sub(opened) < nanos(BACKOFF_MIN) && desk.started {
@@ -204,15 +211,15 @@ impl Slot {
 
     /// The connection has failed.
     fn broken(&mut self, fault: Fault, desk: &mut Desk<'_>) {
-        let Some(link) = self.link.take() else {
+        let Some(connection) = self.connection.take() else {
             return;
         };
-        if link.stage() == Stage::Connecting && self.next_address(desk) {
+        if connection.stage() == Stage::Connecting && self.next_address(desk) {
             return self.attempt(desk);
         }
-        let (waiting, begun) = link.under_way();
-        let connected = link.is_ready();
-        link.leave(None, desk);
+        let (waiting, begun) = connection.under_way();
+        let connected = connection.is_ready();
+        connection.leave(None, desk);
         if waiting + begun > 0 {
             desk.fail(waiting, begun, fault);
         } else if !connected {

@@ -17,7 +17,7 @@ use handfast::{
     TrustAnchors,
 };
 use handfast_load::{
-    Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, run,
+    Handshake, Measurements, Monitor, Pacing, Plan, Protocol, Second, Stop, Target, run,
 };
 use handfast_testbed::launch::{Nginx, free_address};
 use handfast_testbed::pki::Pki;
@@ -409,7 +409,7 @@ fn what_a_slow_server_leaves_over_is_told() {
 /// Pulls the plug after the first second.
 struct Impatient(Stop, usize);
 
-impl Observer for Impatient {
+impl Monitor for Impatient {
     fn second(&mut self, second: &Second, so_far: &Measurements) {
         assert!(second.complete > 0 && so_far.requests.complete >= second.complete);
         self.1 += 1;
@@ -424,11 +424,11 @@ fn a_test_that_is_stopped_keeps_what_it_measured() {
     let mut plan = plan(fixture.address, "/file");
     plan.duration = Some(Duration::from_secs(60));
     let stop = Stop::new();
-    let mut observer = Impatient(stop.clone(), 0);
+    let mut monitor = Impatient(stop.clone(), 0);
     let began = Instant::now();
-    let measured = run(&plan, fixture.client_builder(), &stop, &mut observer).unwrap();
+    let measured = run(&plan, fixture.client_builder(), &stop, &mut monitor).unwrap();
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert!(observer.1 >= 1 && measured.requests.complete > 0);
+    assert!(monitor.1 >= 1 && measured.requests.complete > 0);
     assert!(measured.seconds.len() >= 2 && !measured.gave_up);
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::ArgGroup;
 use handfast::{ClientContextBuilder, Explanation};
 use handfast_load::{
-    Handshake, Measurements, Observer, Pacing, Plan, Protocol, Second, Stop, Target, report,
+    Handshake, Measurements, Monitor, Pacing, Plan, Protocol, Second, Stop, Target, report,
 };
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -365,7 +365,7 @@ struct Live<'p> {
     on: bool,
 }
 
-impl Observer for Live<'_> {
+impl Monitor for Live<'_> {
     fn second(&mut self, second: &Second, so_far: &Measurements) {
         if self.on {
             output::note(report::second_line(self.plan, second, so_far));

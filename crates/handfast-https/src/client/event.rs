@@ -118,10 +118,10 @@ pub enum Event<'e> {
 
 /// Receives the events of an exchange.
 #[derive(Clone)]
-pub(super) struct Observer(pub(super) Arc<dyn Fn(&Event<'_>) + Send + Sync>);
+pub(super) struct Callback(pub(super) Arc<dyn Fn(&Event<'_>) + Send + Sync>);
 
-impl fmt::Debug for Observer {
+impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
+        f.write_str("Callback")
     }
 }

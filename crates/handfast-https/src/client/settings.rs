@@ -9,7 +9,7 @@ use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
 use http::StatusCode;
 
-use super::event::{Event, Observer};
+use super::event::{Callback, Event};
 use super::places::PoolLimits;
 use super::redirect;
 
@@ -36,7 +36,7 @@ pub(super) struct Settings {
     pub(super) dialer: Dialer,
     pub(super) probes: bool,
     pub(super) pool: PoolLimits,
-    observer: Option<Observer>,
+    observer: Option<Callback>,
 }
 
 impl Settings {
@@ -51,7 +51,7 @@ impl Settings {
     }
 
     pub(super) fn tell(&self, event: &Event<'_>) {
-        if let Some(Observer(observe)) = &self.observer {
+        if let Some(Callback(observe)) = &self.observer {
             observe(event);
         }
     }
@@ -179,7 +179,7 @@ impl ClientBuilder {
 
     /// Tells this function what happens, as it happens.
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.0.observer = Some(Observer(Arc::new(observe)));
+        self.0.observer = Some(Callback(Arc::new(observe)));
         self
     }
 

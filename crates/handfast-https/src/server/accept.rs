@@ -20,6 +20,7 @@ use tokio::time::{sleep, sleep_until};
 use super::acceptor::Acceptor;
 use super::address::{LocalAddress, PeerAddress};
 use super::connection;
+use super::event_loop;
 use super::handler::Handler;
 use super::handshake::Accepted;
 use super::housekeeping::{make_room, release_periodically};
@@ -29,7 +30,6 @@ use super::places::Place;
 use super::redirect;
 use super::shared::Shared;
 use super::sources::Admitted;
-use super::turn;
 use super::worker::{Drain, Worker};
 
 /// Connections accepted in a row before others get their turn: a burst of handshakes must not starve
@@ -100,7 +100,7 @@ impl Serving {
             .enable_time()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_keep_alive(BLOCKING_IDLE)
-            .on_thread_unpark(turn::begin)
+            .on_thread_unpark(event_loop::begin)
             .build_local(LocalOptions::default())
             .map(Self)
     }

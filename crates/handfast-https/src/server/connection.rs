@@ -20,9 +20,9 @@ use super::handler::{ConnectionInfo, Handler};
 use super::handshake::{Accepted, shake_hands};
 use super::http1::Http1;
 use super::http2::Http2;
-use super::link::Link;
 use super::observer::CloseReason;
 use super::places;
+use super::state::ConnectionState;
 use super::worker::Worker;
 
 /// Records that are gathered before they are sent: a reply of up to four full ones, head included,
@@ -78,19 +78,19 @@ pub(super) async fn serve<H: Handler, T: Transport>(
     observer.connection_opened(&info);
     let held = Allowance::new(&shared.budget);
     let discard_max = shared.limits.discard_max;
-    let link = Link::new(info, at, discard_max, held, place, admitted, observer);
+    let connection = ConnectionState::new(info, at, discard_max, held, place, admitted, observer);
     let mut live = Live {
-        number: worker.add(&link),
+        number: worker.add(&connection),
         worker: &worker,
         stream: Some(stream),
-        link,
+        connection,
     };
-    let (shared, link) = (Arc::clone(shared), Rc::clone(&live.link));
-    let reason = if link.info.is_http2() {
-        let engine = Http2::new(shared, link);
+    let (shared, connection) = (Arc::clone(shared), Rc::clone(&live.connection));
+    let reason = if connection.info.is_http2() {
+        let engine = Http2::new(shared, connection);
         Box::pin(drive(&worker, &mut live, engine, local_of)).await
     } else {
-        let engine = Http1::new(shared, link);
+        let engine = Http1::new(shared, connection);
         Box::pin(drive(&worker, &mut live, engine, local_of)).await
     };
     Box::pin(end(&worker, &mut live, reason)).await;
@@ -102,15 +102,15 @@ struct Live<'w, H: Handler, T: Transport> {
     /// Its number among those of the thread.
     number: u64,
     stream: Option<Box<AsyncStream<T>>>,
-    link: Rc<Link>,
+    connection: Rc<ConnectionState>,
 }
 
 impl<H: Handler, T: Transport> Drop for Live<'_, H, T> {
     fn drop(&mut self) {
         self.worker.remove(self.number);
-        self.link.ends(&CloseReason::Stopped);
-        self.link.settle(false);
-        self.link
+        self.connection.ends(&CloseReason::Stopped);
+        self.connection.settle(false);
+        self.connection
             .report(self.stream.as_deref(), CloseReason::Stopped, None);
     }
 }
@@ -126,12 +126,12 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
     let mut stopping = pin!(worker.stopping());
     let (mut drains, mut drained) = (false, false);
     let mut watchdog = Watchdog::default();
-    let link = Rc::clone(&live.link);
+    let connection = Rc::clone(&live.connection);
     let mut registered = false;
     poll_fn(|cx| {
         if !std::mem::replace(&mut registered, true) {
             // A task's waker is the same as long as it lives.
-            link.serve_by(cx.waker());
+            connection.serve_by(cx.waker());
         }
         let Some(stream) = &mut live.stream else {
             return Poll::Ready(CloseReason::Stopped);
@@ -139,38 +139,42 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
         drains = drains || draining.as_mut().poll(cx).is_ready();
         loop {
             if drains && !drained {
-                let is_served = link.activity.requests() > 0;
-                drained = is_served && link.info.is_http2()
+                let is_served = connection.activity.requests() > 0;
+                drained = is_served && connection.info.is_http2()
                     || !worker.takes_first_requests()
                     || stopping.as_mut().poll(cx).is_ready();
                 match drained {
                     true => engine.wind_up(),
-                    false => link.retire(),
+                    false => connection.retire(),
                 }
                 if is_served && !drained {
                     watchdog.retired.get_or_insert_with(Instant::now);
                 }
             }
             if let Poll::Ready(result) = engine.poll(cx, stream) {
-                return Poll::Ready(judge(result, stream, &link, &watchdog));
+                return Poll::Ready(judge(result, stream, &connection, &watchdog));
             }
-            if drains && !drained && link.info.is_http2() && link.activity.requests() > 0 {
+            if drains
+                && !drained
+                && connection.info.is_http2()
+                && connection.activity.requests() > 0
+            {
                 continue;
             }
-            let due = match is_to_leave(&link) {
+            let due = match is_to_leave(&connection) {
                 true if !watchdog.winding_up => Poll::Ready(Due::Idle),
-                _ => watchdog.poll(cx, worker, &link, engine.due(), || {
-                    delivery(stream, &link, local_of)
+                _ => watchdog.poll(cx, worker, &connection, engine.due(), || {
+                    delivery(stream, &connection, local_of)
                 }),
             };
             match due {
-                Poll::Ready(Due::Idle) if link.info.is_http2() && !watchdog.winding_up => {
+                Poll::Ready(Due::Idle) if connection.info.is_http2() && !watchdog.winding_up => {
                     // GOAWAY has the last stream that was served (RFC 9113, section 6.8), and the client has
                     // as long as for a head to take note.
                     watchdog.wind_up(worker.shared.limits.head);
                     engine.wind_up();
                 }
-                Poll::Ready(Due::Idle) if link.is_leaving() => {
+                Poll::Ready(Due::Idle) if connection.is_leaving() => {
                     return Poll::Ready(CloseReason::MadeRoom);
                 }
                 Poll::Ready(Due::Idle) if watchdog.retired.is_some() && !drained => {
@@ -191,13 +195,15 @@ async fn drive<H: Handler, T: Transport, E: Engine<T>>(
 
 /// Does an idle connection go now, so that another one has its place? Over HTTP/1 a reply has said so before;
 /// over HTTP/2 nothing but GOAWAY can.
-fn is_to_leave(link: &Link) -> bool {
-    if link.is_leaving() {
-        return link.idle_since().is_some();
+fn is_to_leave(connection: &ConnectionState) -> bool {
+    if connection.is_leaving() {
+        return connection.idle_since().is_some();
     }
-    let leaves = link.info.is_http2() && link.idle_since().is_some() && link.place.is_wanted();
+    let leaves = connection.info.is_http2()
+        && connection.idle_since().is_some()
+        && connection.place.is_wanted();
     if leaves {
-        link.ask_to_leave();
+        connection.ask_to_leave();
     }
     leaves
 }
@@ -206,16 +212,16 @@ fn is_to_leave(link: &Link) -> bool {
 fn judge<T: Transport>(
     result: Result<(), Failure>,
     stream: &AsyncStream<T>,
-    link: &Link,
+    connection: &ConnectionState,
     watchdog: &Watchdog,
 ) -> CloseReason {
     match result {
-        Ok(()) if link.is_leaving() => CloseReason::MadeRoom,
+        Ok(()) if connection.is_leaving() => CloseReason::MadeRoom,
         Ok(()) if watchdog.winding_up => CloseReason::Idle,
         Ok(()) => CloseReason::Finished,
         Err(Failure::BadRequest(what)) => CloseReason::BadRequest(what),
         // The client left where nothing was under way.
-        Err(Failure::BrokenOff(_)) if stream.ending().is_some() && link.is_idle() => {
+        Err(Failure::BrokenOff(_)) if stream.ending().is_some() && connection.is_idle() => {
             CloseReason::Finished
         }
         Err(Failure::BrokenOff(what)) => CloseReason::BrokenOff(what),
@@ -228,7 +234,7 @@ async fn end<H: Handler, T: Transport>(
     live: &mut Live<'_, H, T>,
     reason: CloseReason,
 ) {
-    live.link.ends(&reason);
+    live.connection.ends(&reason);
     let policy = match &reason {
         CloseReason::Finished | CloseReason::Idle | CloseReason::BadRequest(_) => {
             Some(worker.shared.close)
@@ -258,11 +264,12 @@ async fn end<H: Handler, T: Transport>(
         }
         _ => None,
     };
-    live.link.settle(matches!(
+    live.connection.settle(matches!(
         outcome,
         Some(CloseOutcome::Complete | CloseOutcome::SentOnly)
     ));
-    live.link.report(live.stream.as_deref(), reason, outcome);
+    live.connection
+        .report(live.stream.as_deref(), reason, outcome);
 }
 
 /// One timer for all limits of a connection. It is set for the earliest moment at which something may
@@ -288,24 +295,24 @@ impl Watchdog {
         &mut self,
         cx: &mut Context<'_>,
         worker: &Worker<H>,
-        link: &Link,
+        connection: &ConnectionState,
         engine_due: Option<Instant>,
         delivery: impl Fn() -> Delivery,
     ) -> Poll<Due> {
         let limits = &worker.shared.limits;
         loop {
-            let connection = match self.deadline {
-                Some(deadline) if link.activity.is_idle() => (deadline, Due::Idle),
-                _ => link.activity.due(limits, !link.is_settled()),
+            let due = match self.deadline {
+                Some(deadline) if connection.activity.is_idle() => (deadline, Due::Idle),
+                _ => connection.activity.due(limits, !connection.is_settled()),
             };
-            let last = self.retired.zip(link.idle_since());
-            let connection = match last.map(|(since, idle)| since.max(idle) + LAST_REQUEST) {
-                Some(last) if last < connection.0 => (last, Due::Idle),
-                _ => connection,
+            let last = self.retired.zip(connection.idle_since());
+            let due = match last.map(|(since, idle)| since.max(idle) + LAST_REQUEST) {
+                Some(last) if last < due.0 => (last, Due::Idle),
+                _ => due,
             };
             let (at, what) = match engine_due {
-                Some(at) if at < connection.0 => (at, Due::Stream),
-                _ => connection,
+                Some(at) if at < due.0 => (at, Due::Stream),
+                _ => due,
             };
             let at = tokio::time::Instant::from_std(at);
             let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
@@ -317,7 +324,9 @@ impl Watchdog {
             }
             if at <= tokio::time::Instant::now() {
                 let now = Instant::now();
-                if what != Due::Progress || !link.activity.takes_enough(now, delivery(), limits) {
+                if what != Due::Progress
+                    || !connection.activity.takes_enough(now, delivery(), limits)
+                {
                     return Poll::Ready(what);
                 }
                 continue;
@@ -328,10 +337,14 @@ impl Watchdog {
 }
 
 /// How much was delivered to the client, if the kernel reports it; otherwise, how much the kernel has accepted.
-fn delivery<T: Transport>(stream: &AsyncStream<T>, link: &Link, local_of: LocalOf<T>) -> Delivery {
+fn delivery<T: Transport>(
+    stream: &AsyncStream<T>,
+    connection: &ConnectionState,
+    local_of: LocalOf<T>,
+) -> Delivery {
     let taken = stream.traffic().bytes_sent;
-    let local = local_of(stream.channel()).or_else(|| link.info.local.socket());
-    let addresses = local.zip(link.info.peer.socket());
+    let local = local_of(stream.channel()).or_else(|| connection.info.local.socket());
+    let addresses = local.zip(connection.info.peer.socket());
     match addresses.and_then(|(local, peer)| unacknowledged(local, peer)) {
         Some(waiting) => Delivery {
             acknowledged: taken.saturating_sub(waiting.into()),

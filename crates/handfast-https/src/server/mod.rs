@@ -45,7 +45,7 @@
 //! - [`Connections`], with [`Addresses`] and [`ConnectionPermit`]: the same for connections that the caller accepts;
 //! - [`Handler`], with [`Request`], [`RequestBody`], [`Response`], [`Body`], [`User`] and [`ConnectionInfo`], which has a
 //!   [`PeerAddress`] and a [`LocalAddress`];
-//! - [`Pull`], [`plain`] and [`loop_turn()`]: what helps to write handlers that cost little;
+//! - [`Pull`], [`plain`] and [`loop_iteration()`]: what helps to write handlers that cost little;
 //! - [`Observer`] and its events; [`Gauges`].
 
 mod accept;
@@ -60,6 +60,7 @@ mod connections;
 mod date;
 mod delivery;
 mod engine;
+mod event_loop;
 mod gauges;
 mod guard;
 mod handler;
@@ -68,7 +69,6 @@ mod housekeeping;
 mod http1;
 mod http2;
 mod incoming;
-mod link;
 mod listener;
 mod listening;
 mod observer;
@@ -80,15 +80,16 @@ mod running;
 mod service;
 mod shared;
 mod sources;
+mod state;
 #[cfg(feature = "tower")]
 mod tower;
-mod turn;
 mod worker;
 
 pub use address::{Addresses, LocalAddress, PeerAddress, UnixPeer};
 pub use body::{Body, BodyError, Pull};
 pub use config::{ALPN, Limits, Rate, ServerConfig};
 pub use connections::{ConnectionPermit, Connections};
+pub use event_loop::loop_iteration;
 pub use gauges::Gauges;
 pub use handler::{ConnectionInfo, Handler, Request, RequestBody, Response, User};
 pub use listener::{BindError, Listener, Redirect};
@@ -101,4 +102,3 @@ pub use running::{Running, Server, Stopper};
 pub use service::plain;
 #[cfg(feature = "tower")]
 pub use tower::{Tower, tower};
-pub use turn::loop_turn;

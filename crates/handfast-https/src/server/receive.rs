@@ -8,7 +8,7 @@ use handfast::{AsyncStream, Ending};
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::engine::{Failure, Transport};
-use super::link::Link;
+use super::state::ConnectionState;
 
 /// What one read takes at most, in bytes: a full record.
 pub(super) const SCRATCH: usize = 16 * 1024;
@@ -68,9 +68,9 @@ pub(super) fn poll_receive<T: Transport>(
     cx: &mut Context<'_>,
     stream: &mut AsyncStream<T>,
     received: &mut Received,
-    link: &Link,
+    connection: &ConnectionState,
 ) -> Poll<Result<(), Failure>> {
-    poll_read_with(cx, stream, link, SCRATCH, |bytes| match bytes {
+    poll_read_with(cx, stream, connection, SCRATCH, |bytes| match bytes {
         [] => received.ended = true,
         bytes => received.add(bytes),
     })
@@ -83,7 +83,7 @@ pub(super) fn poll_receive<T: Transport>(
 pub(super) fn poll_read_with<T: Transport>(
     cx: &mut Context<'_>,
     stream: &mut AsyncStream<T>,
-    link: &Link,
+    connection: &ConnectionState,
     max: usize,
     take: impl FnOnce(&[u8]),
 ) -> Poll<Result<(), Failure>> {
@@ -93,7 +93,7 @@ pub(super) fn poll_read_with<T: Transport>(
         match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
             Ok(()) => {
                 if !buffer.filled().is_empty() {
-                    link.activity.received();
+                    connection.activity.received();
                 }
                 take(buffer.filled());
                 Poll::Ready(Ok(()))

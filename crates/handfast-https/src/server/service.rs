@@ -16,21 +16,21 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::body::{self, Body, BodyError};
 use super::handler::{Handler, Request, Response, User};
-use super::link::{Link, Record};
 use super::observer::{AbortReason, RequestFields};
 use super::shared::Shared;
+use super::state::{ConnectionState, Record};
 
 /// Answers one request, which is under way from now on, also if it is dropped before it was polled.
 pub(super) fn answer<H: Handler>(
     shared: Arc<Shared<H>>,
-    link: Rc<Link>,
+    connection: Rc<ConnectionState>,
     request: Request,
 ) -> impl Future<Output = http::Response<Tracked>> {
-    let mut flight = Flight::new(&link, &request);
+    let mut flight = Flight::new(&connection, &request);
     async move {
         let is_head = request.method() == Method::HEAD;
-        let mut response = match link.admit_request() {
-            Ok(()) => shared.handler.handle(request, &link.info).await,
+        let mut response = match connection.admit_request() {
+            Ok(()) => shared.handler.handle(request, &connection.info).await,
             Err(wait) => too_many(wait),
         };
         let user = response.extensions_mut().remove::<User>();
@@ -109,13 +109,13 @@ fn put_plain_fields(fields: &mut HeaderMap) {
 
 /// A request under way: its record is entered into the ledger when it is dropped, however that comes.
 struct Flight {
-    link: Rc<Link>,
+    connection: Rc<ConnectionState>,
     record: Option<Record>,
 }
 
 impl Flight {
-    fn new(link: &Rc<Link>, request: &Request) -> Self {
-        link.activity.request_began();
+    fn new(connection: &Rc<ConnectionState>, request: &Request) -> Self {
+        connection.activity.request_began();
         let record = Record {
             time: SystemTime::now(),
             began: Instant::now(),
@@ -127,12 +127,12 @@ impl Flight {
             bytes: 0,
             whole: false,
             abort: None,
-            fields: link
+            fields: connection
                 .wants_fields
                 .then(|| Box::new(RequestFields::of(request.headers()))),
         };
         Self {
-            link: Rc::clone(link),
+            connection: Rc::clone(connection),
             record: Some(record),
         }
     }
@@ -146,9 +146,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.link.activity.request_ended();
+        self.connection.activity.request_ended();
         if let Some(record) = self.record.take() {
-            self.link.enter(record);
+            self.connection.enter(record);
         }
     }
 }

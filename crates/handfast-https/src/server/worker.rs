@@ -9,9 +9,9 @@ use std::time::Instant;
 use handfast::ServerContext;
 use tokio::sync::Notify;
 
-use super::link::Link;
 use super::places;
 use super::shared::Shared;
+use super::state::ConnectionState;
 
 /// How a thread comes to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(super) struct Worker<H> {
     context: RefCell<(u64, ServerContext)>,
     live: Cell<usize>,
     /// Those whose handshake is done, in the order of their coming.
-    links: RefCell<BTreeMap<u64, Rc<Link>>>,
-    links_ever: Cell<u64>,
+    connections: RefCell<BTreeMap<u64, Rc<ConnectionState>>>,
+    numbers_ever: Cell<u64>,
     /// When idle connections were last looked for.
     looked: Cell<Option<tokio::time::Instant>>,
     emptied: Notify,
@@ -46,8 +46,8 @@ impl<H> Worker<H> {
             shared,
             context,
             live: Cell::new(0),
-            links: RefCell::default(),
-            links_ever: Cell::new(0),
+            connections: RefCell::default(),
+            numbers_ever: Cell::new(0),
             looked: Cell::new(None),
             emptied: Notify::new(),
             draining: Cell::new(None),
@@ -67,15 +67,17 @@ impl<H> Worker<H> {
     }
 
     /// Adds a connection whose handshake is done, to be [removed](Self::remove) by this number.
-    pub(super) fn add(&self, link: &Rc<Link>) -> u64 {
-        let number = self.links_ever.get();
-        self.links_ever.set(number + 1);
-        self.links.borrow_mut().insert(number, Rc::clone(link));
+    pub(super) fn add(&self, connection: &Rc<ConnectionState>) -> u64 {
+        let number = self.numbers_ever.get();
+        self.numbers_ever.set(number + 1);
+        self.connections
+            .borrow_mut()
+            .insert(number, Rc::clone(connection));
         number
     }
 
     pub(super) fn remove(&self, number: u64) {
-        self.links.borrow_mut().remove(&number);
+        self.connections.borrow_mut().remove(&number);
     }
 
     /// Closes idle connections if places are wanted, unless this was done a moment ago.
@@ -93,17 +95,17 @@ impl<H> Worker<H> {
     /// Closes up to `count` connections that idle, the longest idle first.
     fn close_idle(&self, count: usize) {
         let now = Instant::now();
-        let mut idle: Vec<(Instant, Rc<Link>)> = Vec::new();
-        for link in self.links.borrow().values() {
-            if let Some(since) = link.idle_since()
+        let mut idle: Vec<(Instant, Rc<ConnectionState>)> = Vec::new();
+        for connection in self.connections.borrow().values() {
+            if let Some(since) = connection.idle_since()
                 && now.saturating_duration_since(since) >= places::IDLE_MIN
             {
-                idle.push((since, Rc::clone(link)));
+                idle.push((since, Rc::clone(connection)));
             }
         }
         idle.sort_by_key(|(since, _)| *since);
-        for (_, link) in idle.iter().take(count) {
-            link.ask_to_leave();
+        for (_, connection) in idle.iter().take(count) {
+            connection.ask_to_leave();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The session: terminal and connection on one thread, with one `poll`.
 //!
-//! Each turn moves as much as possible (plaintext to standard output, input into records, records to
+//! Each step moves as much as possible (plaintext to standard output, input into records, records to
 //! the wire) and then waits for the rest. Data is read only if it can be passed on: standard input only
 //! while earlier input is being sent, the wire only while standard output is being written. So
 //! neither direction needs an unbounded buffer, and neither can block the other.
@@ -107,7 +107,7 @@ pub(super) enum Why {
     Output(io::Error),
 }
 
-/// An error in a turn.
+/// An error in a step.
 enum Fault {
     Tls(Error),
     Input(io::Error),
@@ -247,7 +247,7 @@ impl<'s> Session<'s> {
     pub(super) fn run(mut self) -> Outcome {
         let began = Instant::now();
         let why = loop {
-            match self.turn() {
+            match self.step() {
                 Ok(false) => {}
                 Ok(true) => {
                     break match self.leaving {
@@ -279,7 +279,7 @@ impl<'s> Session<'s> {
     }
 
     /// Moves data, then waits; `true` once the session is over.
-    fn turn(&mut self) -> Result<bool, Fault> {
+    fn step(&mut self) -> Result<bool, Fault> {
         self.deliver()?;
         self.offer()?;
         self.transmit()?;
@@ -486,7 +486,7 @@ impl<'s> Session<'s> {
             && !self.writer_gone
             && let Some(writer) = self.channel.writer()
         {
-            // The next turn uses the room.
+            // The next step uses the room.
             let fd = PollFd::from_borrowed_fd(writer, PollFlags::OUT);
             ask(|_| {}, fd);
         }

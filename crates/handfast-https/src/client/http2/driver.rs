@@ -19,16 +19,16 @@ const READ_STEP: usize = 64 * 1024;
 
 /// How much is read before those who wait for it get their turn: what is taken soon is still in the
 /// processor's cache.
-const READ_TURN: usize = 128 * 1024;
+const READ_MAX: usize = 128 * 1024;
 
-/// Memory that a stream keeps for what comes next: what a turn brings, in a buffer that has doubled to it.
-pub(super) const DATA_KEPT: usize = 4 * READ_TURN;
+/// Memory that a stream keeps for what comes next: what is read at once, in a buffer that has doubled to it.
+pub(super) const DATA_KEPT: usize = 4 * READ_MAX;
 
-/// Why the task's turn is over.
+/// Why the task stops to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Pause {
     /// It has read enough for now.
-    Over,
+    ReadEnough,
     /// The connection is to be closed.
     Close,
 }
@@ -47,7 +47,7 @@ impl State {
         let output = self.http.output();
         let sent = loop {
             if output.is_empty() {
-                // Also what an earlier turn wrote and could not flush: reading flushes nothing.
+                // Also what was written earlier and could not flush: reading flushes nothing.
                 match self.unflushed {
                     true => break stream.as_mut().poll_flush(cx),
                     false => return Poll::Ready(()),
@@ -138,8 +138,8 @@ impl State {
     }
 }
 
-/// One turn of the task.
-fn poll_turn(shared: &Mutex<State>, cx: &mut Context<'_>) -> Poll<Turn> {
+/// Reads and writes until neither is possible, or until it has read enough for now.
+fn poll_driver(shared: &Mutex<State>, cx: &mut Context<'_>) -> Poll<Pause> {
     let mut state = lock(shared);
     state.driver = Some(cx.waker().clone());
     let mut read = 0;
@@ -148,12 +148,12 @@ fn poll_turn(shared: &Mutex<State>, cx: &mut Context<'_>) -> Poll<Turn> {
             state.http.wind_up();
             let _ = state.poll_write(cx);
             state.cut_all();
-            return Poll::Ready(Turn::Close);
+            return Poll::Ready(Pause::Close);
         }
         state = send_bodies(shared, state, cx);
         let wrote = state.poll_write(cx);
-        if read >= READ_TURN {
-            return Poll::Ready(Turn::Over);
+        if read >= READ_MAX {
+            return Poll::Ready(Pause::ReadEnough);
         }
         match state.poll_read(cx) {
             Poll::Ready(count) => read += count,
@@ -351,7 +351,7 @@ impl Drop for Driver {
 /// The task of a connection.
 pub(super) async fn drive(driver: Driver) {
     let state = &driver.0;
-    while poll_fn(|cx| poll_turn(state, cx)).await == Turn::Over {
+    while poll_fn(|cx| poll_driver(state, cx)).await == Pause::ReadEnough {
         // Those who wait for what has come, first: also the runtime's main task, which has its turn only
         // when no other is ready.
         tokio::task::yield_now().await;

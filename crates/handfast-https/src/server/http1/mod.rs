@@ -20,13 +20,13 @@ use tokio::io::AsyncWrite as _;
 
 use self::reply::{Reply, Terms};
 use super::engine::{Engine, Failure, Transport};
+use super::event_loop;
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
-use super::link::Link;
 use super::receive::{Received, poll_receive};
 use super::service::{Tracked, answer};
 use super::shared::Shared;
-use super::turn;
+use super::state::ConnectionState;
 
 /// Requests that a client sends ahead of their replies, in bytes: more are left to the system.
 const AHEAD_MAX: usize = 64 * 1024;
@@ -41,7 +41,7 @@ type Answer = Pin<Box<dyn Future<Output = http::Response<Tracked>>>>;
 /// One connection.
 pub(super) struct Http1<H> {
     shared: Arc<Shared<H>>,
-    link: Rc<Link>,
+    connection: Rc<ConnectionState>,
     received: Received,
     /// Bytes of it in which no end of a head was found.
     seen: usize,
@@ -76,10 +76,10 @@ struct Body {
 }
 
 impl<H: Handler> Http1<H> {
-    pub(super) fn new(shared: Arc<Shared<H>>, link: Rc<Link>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<H>>, connection: Rc<ConnectionState>) -> Self {
         Self {
             shared,
-            link,
+            connection,
             received: Received::default(),
             seen: 0,
             exchange: None,
@@ -134,7 +134,7 @@ impl<H: Handler> Http1<H> {
             trails,
             answer: Some(Box::pin(answer(
                 Arc::clone(&self.shared),
-                Rc::clone(&self.link),
+                Rc::clone(&self.connection),
                 request,
             ))),
             reply: None,
@@ -191,25 +191,25 @@ impl<H: Handler> Http1<H> {
                         && !self.winding_up
                         && !self.closing
                         && !untold
-                        && !self.link.closes_soon(),
+                        && !self.connection.closes_soon(),
                 };
                 let reply = Reply::new(response, terms);
                 self.closing |= reply.closes;
                 exchange.reply = Some(reply);
             }
             if let Some(reply) = &mut exchange.reply
-                && reply.poll(cx, stream, &self.link)?.is_ready()
+                && reply.poll(cx, stream, &self.connection)?.is_ready()
             {
                 exchange.reply = None;
                 exchange.replied = true;
             }
             let body_moved = match &mut exchange.body {
                 Some(body) => {
-                    let end = body.poll(cx, stream, &mut self.received, &self.link)?;
+                    let end = body.poll(cx, stream, &mut self.received, &self.connection)?;
                     self.closing |= end == BodyState::Abandoned;
                     if matches!(end, BodyState::Done | BodyState::Abandoned) {
                         exchange.body = None;
-                        self.link.activity.discards(false);
+                        self.connection.activity.discards(false);
                     }
                     end == BodyState::Moved
                 }
@@ -218,9 +218,9 @@ impl<H: Handler> Http1<H> {
                 None => {
                     while !self.received.has_ended()
                         && self.received.bytes().len() < AHEAD_MAX
-                        && poll_receive(cx, stream, &mut self.received, &self.link)?.is_ready()
-                    {
-                    }
+                        && poll_receive(cx, stream, &mut self.received, &self.connection)?
+                            .is_ready()
+                    {}
                     false
                 }
             };
@@ -233,8 +233,8 @@ impl<H: Handler> Http1<H> {
                 }
                 if body.incoming.is_unwanted() {
                     // The client may wait with reading until it has sent all.
-                    let _ = poll_flush(cx, stream, &self.link)?;
-                    self.link.activity.discards(true);
+                    let _ = poll_flush(cx, stream, &self.connection)?;
+                    self.connection.activity.discards(true);
                 }
             }
             if exchange.replied && exchange.body.is_none() {
@@ -259,7 +259,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
             self.exchange = None;
             work += 1;
             if work > WORK_MAX {
-                turn::give_way(cx);
+                event_loop::give_way(cx);
                 return Poll::Pending;
             }
             if !self.closing {
@@ -287,7 +287,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
             if self.closing || self.received.has_ended() || (self.winding_up && idle) {
                 // The last reply and the end of the connection leave together.
                 ready!(stream.poll_finish(cx)).map_err(|error| Failure::io(error.into()))?;
-                self.link.settle(true);
+                self.connection.settle(true);
                 return Poll::Ready(match self.refused {
                     Some(refusal) => Err(Failure::BadRequest(refusal.what.to_owned())),
                     None => Ok(()),
@@ -295,12 +295,12 @@ impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
             }
             // Replies to requests that came together leave together: flushed is what must wait.
             if !stream.has_plaintext() {
-                ready!(poll_flush(cx, stream, &self.link))?;
+                ready!(poll_flush(cx, stream, &self.connection))?;
             }
             self.received.rest();
-            if poll_receive(cx, stream, &mut self.received, &self.link)?.is_pending() {
+            if poll_receive(cx, stream, &mut self.received, &self.connection)?.is_pending() {
                 // What had come held no data after all.
-                ready!(poll_flush(cx, stream, &self.link))?;
+                ready!(poll_flush(cx, stream, &self.connection))?;
                 return Poll::Pending;
             }
         }
@@ -311,7 +311,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http1<H> {
     }
 
     fn give_up_discarding(&mut self) {
-        self.link.activity.discards(false);
+        self.connection.activity.discards(false);
         if let Some(exchange) = &mut self.exchange
             && exchange.replied
             && exchange.body.take().is_some()
@@ -338,7 +338,7 @@ impl Body {
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<T>,
         received: &mut Received,
-        link: &Link,
+        connection: &ConnectionState,
     ) -> Result<BodyState, Failure> {
         let mut state = BodyState::Waits;
         loop {
@@ -363,7 +363,7 @@ impl Body {
                     received.consume(used);
                     if discards {
                         self.discarded += count;
-                        if self.discarded > link.discard_max {
+                        if self.discarded > connection.discard_max {
                             return Ok(BodyState::Abandoned);
                         }
                     }
@@ -385,7 +385,7 @@ impl Body {
                         self.incoming.finish(Err(cut));
                         return Ok(BodyState::Abandoned);
                     }
-                    if poll_receive(cx, stream, received, link)?.is_pending() {
+                    if poll_receive(cx, stream, received, connection)?.is_pending() {
                         return Ok(state);
                     }
                 }
@@ -440,10 +440,10 @@ fn takes_trailers(fields: &HeaderMap) -> bool {
 fn poll_flush<T: Transport>(
     cx: &mut Context<'_>,
     stream: &mut AsyncStream<T>,
-    link: &Link,
+    connection: &ConnectionState,
 ) -> Poll<Result<(), Failure>> {
     ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
-    link.held.note(0);
-    link.settle(true);
+    connection.held.note(0);
+    connection.settle(true);
     Poll::Ready(Ok(()))
 }

@@ -20,8 +20,8 @@ use tokio::io::AsyncWrite as _;
 use super::super::budget::FLOOR;
 use super::super::date;
 use super::super::engine::{Failure, Transport};
-use super::super::link::Link;
 use super::super::service::{Tracked, plain_fields};
+use super::super::state::ConnectionState;
 
 /// The most that is asked of a body at a time: what becomes eight full records, and one system call.
 const PIECE_MAX: usize = 128 * 1024;
@@ -154,11 +154,11 @@ impl Reply {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<T>,
-        link: &Link,
+        connection: &ConnectionState,
     ) -> Poll<Result<(), Failure>> {
         loop {
             if self.piece.is_empty() && self.body.is_some() {
-                let Poll::Ready(max) = self.poll_room(cx, stream, link)? else {
+                let Poll::Ready(max) = self.poll_room(cx, stream, connection)? else {
                     return Poll::Pending;
                 };
                 match self.poll_piece(cx, max) {
@@ -166,7 +166,7 @@ impl Reply {
                     Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
                     Poll::Pending => {
                         // What there is should not wait for what is not.
-                        ready!(self.poll_write(cx, stream, link))?;
+                        ready!(self.poll_write(cx, stream, connection))?;
                         if self.unflushed {
                             ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
                             self.unflushed = false;
@@ -175,7 +175,7 @@ impl Reply {
                     }
                 }
             }
-            ready!(self.poll_write(cx, stream, link))?;
+            ready!(self.poll_write(cx, stream, connection))?;
             if self.body.is_none() {
                 return Poll::Ready(Ok(()));
             }
@@ -187,18 +187,18 @@ impl Reply {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<T>,
-        link: &Link,
+        connection: &ConnectionState,
     ) -> Poll<Result<usize, Failure>> {
-        if link.held.held() > 0 {
+        if connection.held.held() > 0 {
             stream.rest();
-            link.held.note(stream.unsent_memory_held());
+            connection.held.note(stream.unsent_memory_held());
         }
-        let room = link.held.room(PIECE_MAX);
+        let room = connection.held.room(PIECE_MAX);
         if room < PIECE_MAX && self.unflushed {
-            ready!(self.poll_write(cx, stream, link))?;
+            ready!(self.poll_write(cx, stream, connection))?;
             ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
             self.unflushed = false;
-            link.held.note(0);
+            connection.held.note(0);
         }
         Poll::Ready(Ok(room.max(FLOOR)))
     }
@@ -255,7 +255,7 @@ impl Reply {
         &mut self,
         cx: &mut Context<'_>,
         stream: &mut AsyncStream<T>,
-        link: &Link,
+        connection: &ConnectionState,
     ) -> Poll<Result<(), Failure>> {
         loop {
             let before = self.before.get(self.written..).unwrap_or_default();
@@ -267,7 +267,8 @@ impl Reply {
             let slices = [IoSlice::new(before), IoSlice::new(&self.piece)];
             let written = Pin::new(&mut *stream).poll_write_vectored(cx, &slices);
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
-                link.held
+                connection
+                    .held
                     .note(stream.unsent_memory_held() + self.piece.len());
                 return Poll::Pending;
             };

@@ -28,7 +28,7 @@ impl<H: Handler> Http2<H> {
         } else if !body.is_empty() {
             arriving.body.push(body);
         }
-        let too_much = unwanted && arriving.discarded > self.link.discard_max;
+        let too_much = unwanted && arriving.discarded > self.connection.discard_max;
         if end {
             arriving.body.finish(Ok(()));
             arriving.ended = true;
@@ -91,7 +91,7 @@ impl<H: Handler> Http2<H> {
         }
         let goes_on = arriving.expects && arriving.body.is_read();
         arriving.expects &= !goes_on;
-        let too_much = unwanted && arriving.discarded > self.link.discard_max;
+        let too_much = unwanted && arriving.discarded > self.connection.discard_max;
         let has_replied = own.answer.is_none() && own.reply.is_none();
         if taken > 0 {
             self.core.release(id, taken);
@@ -116,14 +116,14 @@ impl<H: Handler> Http2<H> {
             && !std::mem::replace(&mut own.discards, true)
         {
             self.discarding += 1;
-            self.link.activity.discards(true);
+            self.connection.activity.discards(true);
         }
     }
 
     pub(super) fn no_more_discarded(&mut self) {
         self.discarding = self.discarding.saturating_sub(1);
         if self.discarding == 0 {
-            self.link.activity.discards(false);
+            self.connection.activity.discards(false);
         }
     }
 }

@@ -33,12 +33,12 @@ use self::reply::Reply;
 use super::engine::{Engine, Failure, Transport};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
-use super::link::Link;
 use super::observer::AbortReason;
 use super::receive::{SCRATCH, poll_read_with};
 use super::service::{answer, plain_fields};
 use super::shared::Shared;
-use super::{budget, config::Limits, date, turn};
+use super::state::ConnectionState;
+use super::{budget, config::Limits, date, event_loop};
 
 /// What a client may send of one body before the handler has read it. Not less than a MiB: curl 7.88
 /// stops sending for good when it has to wait for more room while a reply comes.
@@ -51,21 +51,21 @@ const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// to (48 KiB and their heads), because a client may wait with reading until it has sent all.
 const OUT_STOP: usize = 56 * 1024;
 
-/// What a turn may take, in bytes: a full record, and all that a connection may always hold.
+/// What a stream may send in one turn, in bytes: a full record, and all that a connection may always hold.
 const FRAME: usize = budget::FLOOR;
 
 /// What is taken of a client at once while it sends no body, in bytes: enough for the heads of a hundred requests. What it
 /// sends beyond stays with it until these are looked at.
 const HEADS: usize = 16 * 1024;
 
-/// How much of it is looked at in one turn: some 80 requests, each of which may cost as much as all their bytes.
+/// How much of it is one unit of work: some 80 requests, each of which may cost as much as all their bytes.
 const HEADS_AT_ONCE: usize = 4 * 1024;
 
-/// So many requests are the work of a turn: each has files looked for and opened, ten microseconds of it.
-const REQUESTS_PER_TURN: u32 = 8;
+/// So many requests are one unit of work: each has files looked for and opened, ten microseconds of it.
+const REQUESTS_PER_UNIT: u32 = 8;
 
-/// Turns of reading (16 KiB), of beginning with 8 requests or of sending (32 KiB) before the thread's other connections get
-/// theirs.
+/// Units of work (reading 16 KiB, beginning with 8 requests, or sending 32 KiB) before the thread goes on with its other
+/// connections.
 const WORK_MAX: u32 = 8;
 
 /// Room for so many requests is kept while none waits.
@@ -74,11 +74,11 @@ const WAITING_KEPT: usize = 32;
 /// One connection.
 pub(super) struct Http2<H> {
     shared: Arc<Shared<H>>,
-    link: Rc<Link>,
+    connection: Rc<ConnectionState>,
     core: Connection<Requests, Exchange>,
     woken: Arc<wake::Woken>,
     woken_now: Vec<u32>,
-    /// The time of this turn.
+    /// The time at which it was polled.
     now: Instant,
     /// Streams with only an unread body left.
     discarding: usize,
@@ -96,12 +96,12 @@ pub(super) struct Http2<H> {
 }
 
 impl<H: Handler> Http2<H> {
-    pub(super) fn new(shared: Arc<Shared<H>>, link: Rc<Link>) -> Self {
+    pub(super) fn new(shared: Arc<Shared<H>>, connection: Rc<ConnectionState>) -> Self {
         let now = Instant::now();
         let core = Connection::new(limits(&shared.limits), now);
         Self {
             shared,
-            link,
+            connection,
             core,
             woken: Arc::default(),
             woken_now: Vec::new(),
@@ -172,7 +172,11 @@ impl<H: Handler> Http2<H> {
         let arriving = body.clone().map(|body| Arriving::new(body, expects));
         let silence = self.shared.limits.read;
         let request = head.map(|()| RequestBody::new(body, silence));
-        let answer = answer(Arc::clone(&self.shared), Rc::clone(&self.link), request);
+        let answer = answer(
+            Arc::clone(&self.shared),
+            Rc::clone(&self.connection),
+            request,
+        );
         if let Some(own) = self.core.own(id) {
             own.incoming = arriving;
             own.answer = Some(Box::pin(answer));
@@ -180,10 +184,10 @@ impl<H: Handler> Http2<H> {
         self.waiting.push_back(id);
     }
 
-    /// Lets handlers begin with requests that wait, as many as `turns` have room for. Gives how many turns it took.
-    fn begin(&mut self, cx: &mut Context<'_>, turns: u32) -> u32 {
+    /// Lets handlers begin with requests that wait, at most `units` of work. Returns how many units it took.
+    fn begin(&mut self, cx: &mut Context<'_>, units: u32) -> u32 {
         let mut begun = 0;
-        while begun < turns * REQUESTS_PER_TURN
+        while begun < units * REQUESTS_PER_UNIT
             && let Some(id) = self.waiting.pop_front()
         {
             // Those that were reset meanwhile cost nothing.
@@ -197,7 +201,7 @@ impl<H: Handler> Http2<H> {
                 self.tend_body(id);
             }
         }
-        begun / REQUESTS_PER_TURN
+        begun / REQUESTS_PER_UNIT
     }
 
     /// Answers what no handler needs to see.
@@ -257,7 +261,7 @@ impl<H: Handler> Http2<H> {
 
     /// Turns, for as long as there is room in the buffer, in the budget and in the client's windows.
     fn produce(&mut self, cx: &mut Context<'_>) {
-        while self.link.held.room(FRAME) == FRAME
+        while self.connection.held.room(FRAME) == FRAME
             && let Some(turn) = self.core.turn()
         {
             let id = turn.stream;
@@ -362,7 +366,7 @@ impl<H: Handler> Http2<H> {
             reply.abort();
         }
         // The handler, or the rest of its reply.
-        self.link.cut(own, abort_reason(cut));
+        self.connection.cut(own, abort_reason(cut));
     }
 
     /// Looks after the streams that were woken.
@@ -388,16 +392,16 @@ impl<H: Handler> Http2<H> {
             let written = Pin::new(&mut *stream).poll_write(cx, out.as_slice());
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
                 let held = stream.unsent_memory_held() + out.memory_held();
-                self.link.held.note(held);
+                self.connection.held.note(held);
                 self.blocked = true;
                 return Poll::Pending;
             };
             out.sent(count);
         }
         self.blocked = false;
-        if self.link.held.held() > 0 {
+        if self.connection.held.held() > 0 {
             stream.rest();
-            self.link.held.note(stream.unsent_memory_held());
+            self.connection.held.note(stream.unsent_memory_held());
         }
         Poll::Ready(Ok(()))
     }
@@ -409,8 +413,8 @@ impl<H: Handler> Http2<H> {
     ) -> Poll<Result<(), Failure>> {
         ready!(self.poll_unload(cx, stream))?;
         ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
-        self.link.held.note(0);
-        self.link.settle(true);
+        self.connection.held.note(0);
+        self.connection.settle(true);
         self.has_bodies &= self.core.streams() > 0;
         self.core.rest();
         self.waiting.shrink_to(WAITING_KEPT);
@@ -471,20 +475,20 @@ impl<H: Handler, T: Transport> Engine<T> for Http2<H> {
             }
             let unloaded = self.poll_unload(cx, stream)?.is_ready();
             if work >= WORK_MAX {
-                turn::give_way(cx);
+                event_loop::give_way(cx);
                 return Poll::Pending;
             }
             // A client may wait with reading until it has sent all; but one that makes us say more and
             // more that it does not take is not listened to.
             if self.core.output().len() < OUT_STOP && !self.ended {
-                let link = Rc::clone(&self.link);
+                let connection = Rc::clone(&self.connection);
                 let (receive_max, max) = match self.has_bodies && !self.blocked {
                     true => (usize::MAX, SCRATCH),
                     false => (HEADS, HEADS_AT_ONCE),
                 };
                 stream.set_receive_max(receive_max);
                 self.more = false;
-                let read = poll_read_with(cx, stream, &link, max, |bytes| {
+                let read = poll_read_with(cx, stream, &connection, max, |bytes| {
                     self.more = bytes.len() == HEADS_AT_ONCE && !self.has_bodies;
                     self.receive(bytes);
                 })?;
@@ -498,7 +502,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http2<H> {
                 continue;
             }
             if unloaded && self.core.has_turns() {
-                if self.link.held.room(FRAME) < FRAME {
+                if self.connection.held.room(FRAME) < FRAME {
                     ready!(self.poll_flush(cx, stream))?;
                 }
                 work += 1;
@@ -529,7 +533,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http2<H> {
             self.reset(id, code::NO_ERROR);
         }
         self.discarding = 0;
-        self.link.activity.discards(false);
+        self.connection.activity.discards(false);
     }
 
     fn due(&self) -> Option<Instant> {

@@ -39,7 +39,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
     /// How long to wait for the last lines.
-    patience: Duration,
+    last_wait: Duration,
 }
 
 struct Shared {
@@ -70,7 +70,7 @@ thread_local! {
 }
 
 /// An output to `target`, and what will write it: what is put before that is kept.
-pub(super) fn prepare(name: &str, target: impl Target, patience: Duration) -> (Output, Waiting) {
+pub(super) fn prepare(name: &str, target: impl Target, last_wait: Duration) -> (Output, Waiting) {
     static OUTPUTS: AtomicU64 = AtomicU64::new(0);
     let shared = Arc::new(Shared {
         number: OUTPUTS.fetch_add(1, Ordering::Relaxed),
@@ -90,7 +90,7 @@ pub(super) fn prepare(name: &str, target: impl Target, patience: Duration) -> (O
         name: name.into(),
         shared,
         run: Box::new(move || its.run(target)),
-        patience,
+        last_wait,
     };
     (output, waiting)
 }
@@ -100,7 +100,7 @@ pub(super) struct Waiting {
     name: String,
     shared: Arc<Shared>,
     run: Box<dyn FnOnce() + Send>,
-    patience: Duration,
+    last_wait: Duration,
 }
 
 impl Waiting {
@@ -112,7 +112,7 @@ impl Waiting {
         Ok(Writer {
             shared: self.shared,
             thread,
-            patience: self.patience,
+            last_wait: self.last_wait,
         })
     }
 }
@@ -159,7 +159,7 @@ impl Writer {
     /// Writes what was put before, and ends; if the output takes nothing, it waits until its limit, counted from `began`.
     pub(super) fn finish(self, began: Instant) {
         self.ask_to_end();
-        let deadline = began + self.patience;
+        let deadline = began + self.last_wait;
         while !self.thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
@@ -292,7 +292,7 @@ mod tests {
         dropped: Arc<AtomicU64>,
     }
 
-    fn fixture(patience: Duration) -> Fixture {
+    fn fixture(last_wait: Duration) -> Fixture {
         let (permits, receiver) = sync_channel(1024);
         let (seen, dropped) = (Arc::default(), Arc::default());
         let gate = Gate {
@@ -300,7 +300,7 @@ mod tests {
             seen: Arc::clone(&seen),
             dropped: Arc::clone(&dropped),
         };
-        let (output, waiting) = prepare("log", gate, patience);
+        let (output, waiting) = prepare("log", gate, last_wait);
         let writer = waiting.start().unwrap();
         Fixture {
             output,

@@ -13,8 +13,8 @@ use handfast_https::server::{Listener, Running};
 use rustix::fs::Mode;
 use zeroize::Zeroizing;
 
+use super::messages::{self, DONE, HELLO, Offer, Ready};
 use super::offer::{Control, ControlFile};
-use super::wire::{self, DONE, HELLO, Offer, Ready};
 use super::{Key, Keys, failure};
 use crate::failure::Failure;
 use crate::output;
@@ -98,11 +98,11 @@ impl Claim {
         stream.set_read_timeout(Some(ANSWER_WITHIN))?;
         stream.set_write_timeout(Some(ANSWER_WITHIN))?;
         stream.write_all(HELLO)?;
-        let offer: Offer = wire::read(&stream)?;
+        let offer: Offer = messages::read(&stream)?;
         let count = offer.descriptors()?;
         let mut ticket_keys = Zeroizing::new(vec![0; offer.ticket_keys]);
         io::Read::read_exact(&mut stream, &mut ticket_keys)?;
-        let mut descriptors = wire::receive(&stream, count)?;
+        let mut descriptors = messages::receive(&stream, count)?;
         let control = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut descriptors = descriptors.into_iter();
         let mut sockets = Vec::new();
@@ -177,7 +177,7 @@ impl Claim {
 impl Predecessor {
     /// It stops to accept.
     fn dismiss(&mut self, ready: &Ready) -> io::Result<()> {
-        wire::write(&self.stream, ready)?;
+        messages::write(&self.stream, ready)?;
         let mut answer = [0; DONE.len()];
         io::Read::read_exact(&mut self.stream, &mut answer)
     }

@@ -17,11 +17,11 @@
 #[cfg(target_os = "linux")]
 mod claim;
 #[cfg(target_os = "linux")]
+mod messages;
+#[cfg(target_os = "linux")]
 mod offer;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
-#[cfg(target_os = "linux")]
-mod wire;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

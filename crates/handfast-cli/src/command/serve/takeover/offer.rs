@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
-use super::wire::{self, DONE, HELLO, Offer, Offered, Ready};
+use super::messages::{self, DONE, HELLO, Offer, Offered, Ready};
 use super::{Key, Keys};
 use crate::output;
 
@@ -134,7 +134,7 @@ impl Control {
             .await
             .map_err(late)??;
         if hello != *HELLO {
-            return Err(wire::invalid("it is of another version"));
+            return Err(messages::invalid("it is of another version"));
         }
         let sent = timeout(ANSWER_WITHIN, self.hand_over(&mut stream, running)).await;
         let ids = sent.map_err(late)??;
@@ -179,9 +179,9 @@ impl Control {
             listeners: offered,
             ticket_keys: ticket_keys.len(),
         };
-        stream.write_all(&wire::message(&offer)?).await?;
+        stream.write_all(&messages::message(&offer)?).await?;
         stream.write_all(&ticket_keys).await?;
-        wire::send(stream, &sockets).await?;
+        messages::send(stream, &sockets).await?;
         Ok(ids)
     }
 
@@ -199,9 +199,9 @@ impl Control {
 async fn ready(stream: &mut UnixStream) -> io::Result<Ready> {
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
-    let mut text = vec![0; wire::length(length)?];
+    let mut text = vec![0; messages::length(length)?];
     stream.read_exact(&mut text).await?;
-    wire::parse(&text)
+    messages::parse(&text)
 }
 
 /// The mode of the control socket's file says the same; not every system looks at it.

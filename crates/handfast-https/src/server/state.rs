@@ -21,7 +21,7 @@ use super::places::Place;
 use super::sources::Admitted;
 
 /// One connection, shared by its engine and the requests under way. All on one thread.
-pub(super) struct Link {
+pub(super) struct ConnectionState {
     pub(super) activity: Activity,
     pub(super) info: Arc<ConnectionInfo>,
     /// The bytes of an unread body that are discarded.
@@ -69,7 +69,7 @@ pub(super) struct Record {
     pub(super) fields: Option<Box<RequestFields>>,
 }
 
-impl Link {
+impl ConnectionState {
     pub(super) fn new(
         info: Arc<ConnectionInfo>,
         accepted: Instant,

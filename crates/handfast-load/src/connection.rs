@@ -24,7 +24,7 @@ use super::schedule::Nanos;
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct MeasuredConnection {
     socket: TcpStream,
     tls: Connection,
     http: Http,
@@ -65,7 +65,7 @@ pub(super) enum Status {
 }
 
 // Getters.
-impl Link {
+impl MeasuredConnection {
     pub(super) fn stage(&self) -> Stage {
         self.stage
     }
@@ -125,7 +125,7 @@ impl Link {
     }
 }
 
-impl Link {
+impl MeasuredConnection {
     /// Begins to connect to the preferred address.
     pub(super) fn open(token: Token, desk: &mut Desk<'_>) -> Result<Self, Fault> {
         let shared = desk.shared;
@@ -154,7 +154,7 @@ impl Link {
             Ok(socket)
         };
         let socket = connect().map_err(|error| transport(Phase::Connect, error, desk))?;
-        let mut link = Self {
+        let mut connection = Self {
             socket,
             tls,
             http: Http::Unknown,
@@ -164,8 +164,8 @@ impl Link {
             unsent: 0,
         };
         // To a nearby server, the connection may be established already.
-        link.push(desk)?;
-        Ok(link)
+        connection.push(desk)?;
+        Ok(connection)
     }
 
     /// Handles an event of the socket. `insist` if the server's direction has ended: the end
@@ -222,7 +222,7 @@ impl Link {
 }
 
 // Receiving.
-impl Link {
+impl MeasuredConnection {
     fn receive(&mut self, insist: bool, desk: &mut Desk<'_>) -> Result<Status, Fault> {
         loop {
             let drained = match receive(&mut self.tls, &self.socket) {
@@ -362,7 +362,7 @@ impl Link {
 }
 
 // Sending.
-impl Link {
+impl MeasuredConnection {
     /// Makes records of as much data as there is room for. Returns whether there is more.
     fn write(&mut self, shared: &Shared) -> Result<bool, Fault> {
         let lost = self.write_closed || self.tls.close_notify_sent();
