@@ -33,3 +33,24 @@ fn the_files_for_bogo_have_two_columns() {
         assert!(!lines.is_empty(), "{file}");
     }
 }
+
+/// Words of rustls begin otherwise. A message of ours that is worded differently from now on would make tests of BoGo
+/// deviate.
+#[test]
+fn messages_that_bogo_s_errors_are_mapped_to_are_those_of_the_library() {
+    let sources = home().join("../crates/handfast/src/classify.rs");
+    let sources = std::fs::read_to_string(sources).expect("the library's classification of errors");
+    let mapped = bogo::pairs(&home().join("bogo-errors.tsv")).expect("two columns");
+    let ours: Vec<_> = mapped
+        .iter()
+        .map(|(_, words)| words)
+        .filter(|words| words.starts_with("a ") || words.starts_with("an "))
+        .collect();
+    assert!(!ours.is_empty());
+    for words in ours {
+        assert!(
+            sources.contains(words.as_str()),
+            "no message says {words:?}"
+        );
+    }
+}
