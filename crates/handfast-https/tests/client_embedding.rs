@@ -7,14 +7,14 @@ mod client_common;
 use std::future::{Future, ready};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use client_common::{Fixture, PATIENCE, VERSIONS, context, text};
-use handfast_https::client::{Client, Error, Request, Response, Upload};
+use handfast_https::client::{Client, Error, Event, Request, Response, Upload};
 use handfast_testbed::misbehaving::{Misbehaving, Served, Step, http2};
 use handfast_testbed::pki::Pki;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
@@ -59,6 +59,40 @@ async fn a_server_that_does_not_read_holds_back_who_makes_the_body() {
         making.await.unwrap();
         let bytes = PIECES * PIECE;
         assert_eq!(told, format!("{bytes} {bytes} none"), "{alpn}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_tells_its_own_observer_alone() {
+    for alpn in VERSIONS {
+        let fixture = Fixture::new();
+        let client = fixture.client(alpn).build();
+        fixture.seen.gate.add_permits(2);
+        let requests = [3_usize, 5].map(|length| {
+            let told = Arc::new(Mutex::new(Vec::new()));
+            let log = Arc::clone(&told);
+            let upload = Upload::repeatable(move || io::Cursor::new(vec![b'x'; length]));
+            let request = fixture.put(upload).with_observer(move |event| {
+                let line = match event {
+                    Event::Uploading { piece } => format!("{} bytes", piece.len()),
+                    Event::Secured { .. } => "secured".into(),
+                    Event::Reused { .. } => "reused".into(),
+                    Event::Responding { .. } => "responding".into(),
+                    Event::Completed { whole, .. } => format!("{} came", whole.bytes()),
+                    _ => return,
+                };
+                log.lock().unwrap().push(line);
+            });
+            (request, told)
+        });
+        for ((request, told), expected) in requests.into_iter().zip([
+            ["secured", "3 bytes", "responding", "10 came"],
+            ["reused", "5 bytes", "responding", "10 came"],
+        ]) {
+            assert_eq!(text(&client, request).await.unwrap().len(), 10, "{alpn}");
+            assert_eq!(*told.lock().unwrap(), expected, "{alpn}");
+        }
+        client.close().await;
     }
 }
 

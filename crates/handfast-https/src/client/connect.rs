@@ -7,7 +7,7 @@ use handfast_dial::{Dialer, Dialled, Progress};
 use tokio::net::TcpStream;
 
 use super::error::Error;
-use super::event::Event;
+use super::event::{Callbacks, Event};
 use super::facts::SetupTimes;
 use super::origin::Origin;
 use super::settings::Settings;
@@ -18,9 +18,10 @@ pub(super) async fn open(
     settings: &Settings,
     context: &ClientContext,
     origin: &Origin,
+    callbacks: &Callbacks,
     reached: impl Fn(Phase),
 ) -> Result<(TlsStream, Way), Error> {
-    let (socket, mut way) = reach(settings, origin, &reached).await?;
+    let (socket, mut way) = reach(settings, origin, callbacks, &reached).await?;
     reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);
     let mut stream = context
@@ -48,6 +49,7 @@ pub(super) struct Way {
 pub(super) async fn reach(
     settings: &Settings,
     origin: &Origin,
+    callbacks: &Callbacks,
     reached: impl Fn(Phase),
 ) -> Result<(TcpStream, Way), handfast_dial::Error> {
     let mut setup = SetupTimes::default();
@@ -63,7 +65,7 @@ pub(super) async fn reach(
                 took,
             } => {
                 setup.resolve = *took;
-                settings.tell(&Event::Resolved {
+                callbacks.tell(&Event::Resolved {
                     host,
                     addresses,
                     took: *took,
@@ -72,7 +74,7 @@ pub(super) async fn reach(
             }
             Progress::Tried { address, took, .. } => {
                 setup.connect = *took;
-                settings.tell(&Event::Connected {
+                callbacks.tell(&Event::Connected {
                     address: *address,
                     took: *took,
                 });
@@ -84,7 +86,7 @@ pub(super) async fn reach(
             } => {
                 setup.proxy = Some(*took);
                 through = Some((*proxy).to_owned());
-                settings.tell(&Event::Proxied {
+                callbacks.tell(&Event::Proxied {
                     proxy,
                     server,
                     took: *took,

@@ -76,6 +76,11 @@ pub enum Event<'e> {
         /// The size of its body, in bytes; `None` when it is not known.
         body_bytes: Option<u64>,
     },
+    /// A piece of an [`Upload`](super::Upload) goes to the connection.
+    Uploading {
+        /// The piece.
+        piece: &'e [u8],
+    },
     /// The head of a response has come.
     Responding {
         /// Its version.
@@ -119,6 +124,25 @@ pub enum Event<'e> {
 /// Receives the events of an exchange.
 #[derive(Clone)]
 pub(super) struct Callback(pub(super) Arc<dyn Fn(&Event<'_>) + Send + Sync>);
+
+/// All who are told of an exchange: the observer of its client, and that of its request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Callbacks {
+    pub(super) client: Option<Callback>,
+    pub(super) request: Option<Callback>,
+}
+
+impl Callbacks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.client.is_none() && self.request.is_none()
+    }
+
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        for Callback(observe) in [&self.client, &self.request].into_iter().flatten() {
+            observe(event);
+        }
+    }
+}
 
 impl fmt::Debug for Callback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

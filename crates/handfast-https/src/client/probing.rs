@@ -6,7 +6,7 @@ use handfast::Error;
 use handfast_probe::{Inquiry, UnverifiedReply, clarify_async, with_unverified_reply_async};
 
 use super::connect::reach;
-use super::event::Event;
+use super::event::{Callbacks, Event};
 use super::origin::Origin;
 use super::patience::Patience;
 use super::settings::Settings;
@@ -19,6 +19,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn clarify(
     settings: &Settings,
     origin: &Origin,
+    callbacks: &Callbacks,
     error: Error,
     patience: Patience,
 ) -> Error {
@@ -26,10 +27,10 @@ pub(super) async fn clarify(
     if !settings.probes || !(is_about_offers || UnverifiedReply::is_worthwhile(&error)) {
         return error;
     }
-    settings.tell(&Event::Probing { error: &error });
-    let quiet = settings.without_observer();
+    callbacks.tell(&Event::Probing { error: &error });
+    let quiet = Callbacks::default();
     let connect = || async {
-        let reached = reach(&quiet, origin, |_| {}).await;
+        let reached = reach(settings, origin, &quiet, |_| {}).await;
         reached.map(|(socket, _)| socket)
     };
     let limit = patience.at_most(WITHIN);

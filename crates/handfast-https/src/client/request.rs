@@ -1,5 +1,7 @@
 //! A request as its caller means it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use handfast_http::h2;
 use http::header::{
@@ -10,6 +12,7 @@ use url::{Host, Url};
 
 use super::credentials::{basic, text_without_credentials, without_credentials};
 use super::error::Error;
+use super::event::{Callback, Callbacks, Event};
 use super::origin::Origin;
 use super::upload::{Outflow, Upload};
 
@@ -27,6 +30,7 @@ pub struct Request {
     pub(super) upload: Option<Upload>,
     /// Over HTTP/1.1 the server is asked before a body of more bytes is sent.
     pub(super) asks_above: Option<u64>,
+    pub(super) observer: Option<Callback>,
 }
 
 /// Secrets are not shown.
@@ -72,6 +76,7 @@ impl Request {
             body: Bytes::new(),
             upload: None,
             asks_above: None,
+            observer: None,
         };
         request.move_credentials();
         Ok(request)
@@ -107,6 +112,15 @@ impl Request {
     pub fn with_upload(mut self, upload: Upload) -> Self {
         self.body = Bytes::new();
         self.upload = Some(upload);
+        self
+    }
+
+    /// Tells this function what happens in its exchange, as it happens, besides
+    /// [that of the client](super::ClientBuilder::observer). A connection that is closed afterwards, with others, is none of
+    /// it. Default: none.
+    #[must_use]
+    pub fn with_observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Callback(Arc::new(observe)));
         self
     }
 
@@ -168,12 +182,12 @@ impl Request {
     }
 
     /// Takes its body for an exchange.
-    pub(super) fn begin_upload(&self) -> Result<Option<Outflow>, Error> {
+    pub(super) fn begin_upload(&self, callbacks: &Callbacks) -> Result<Option<Outflow>, Error> {
         let Some(upload) = &self.upload else {
             return Ok(None);
         };
         match upload.begin() {
-            Some(outflow) => Ok(Some(outflow)),
+            Some(outflow) => Ok(Some(outflow.observed(callbacks))),
             None => Err(Error::InvalidRequest {
                 problem: "its body can be sent once, and was sent, or is being sent".to_owned(),
             }),
@@ -281,7 +295,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Its header fields for observers.
+    /// Its header fields for callbacks.
     pub(super) fn shown(&self, version: Version) -> HeaderMap {
         let mut fields = self.fields.clone();
         if version < Version::HTTP_2 {

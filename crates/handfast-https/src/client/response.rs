@@ -17,7 +17,7 @@ use url::Url;
 
 use super::completeness::{Framing, Verdict, Whole, judge};
 use super::error::{Error, Truncation};
-use super::event::Event;
+use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
 use super::finished::{Finished, Oddity};
 use super::http1::{self, Http1};
@@ -40,6 +40,7 @@ pub struct Response {
     link: Carrier,
     patience: Patience,
     shared: Arc<Shared>,
+    callbacks: Callbacks,
     received: u64,
     framed_end: bool,
     /// Came together with what [`lend`](Self::lend) was broken off at.
@@ -201,6 +202,7 @@ impl Response {
             redirects,
             link,
             patience,
+            callbacks: shared.settings.callbacks(request),
             shared,
             received: 0,
             kept: Vec::new(),
@@ -440,6 +442,7 @@ impl Response {
         let whole = self.judge(None)?;
         let Self {
             shared,
+            callbacks,
             head,
             link,
             patience,
@@ -473,7 +476,7 @@ impl Response {
         if let Verdict::Whole(judged) = judge(head.framing, received, true, finished.ending) {
             finished.whole = judged;
         }
-        shared.settings.tell(&Event::Completed {
+        callbacks.tell(&Event::Completed {
             whole: &finished.whole,
             trailers: finished.trailers.as_ref(),
             traffic: finished.traffic,
@@ -481,7 +484,7 @@ impl Response {
             request_cut_short: finished.request_cut_short,
         });
         if let Some(outcome) = finished.close {
-            shared.settings.tell(&Event::Closed { address, outcome });
+            callbacks.tell(&Event::Closed { address, outcome });
         }
         Ok(finished)
     }

@@ -10,7 +10,7 @@ use http::{StatusCode, Version};
 use tokio::task::JoinSet;
 
 use super::error::Error;
-use super::event::Event;
+use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
 use super::http1::Http1;
 use super::http2::{self, Again};
@@ -61,10 +61,11 @@ impl Client {
     pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
         let settings = &self.0.settings;
         let patience = Patience::new(settings.silence(), settings.total_max);
+        let callbacks = settings.callbacks(&request);
         let began = Instant::now();
         let mut redirects = Vec::new();
         loop {
-            let (link, head, connected) = self.exchange(&request, patience).await?;
+            let (link, head, connected) = self.exchange(&request, &callbacks, patience).await?;
             let times = ExchangeTimes {
                 connection: connected.saturating_duration_since(began),
                 head: began.elapsed(),
@@ -78,7 +79,7 @@ impl Client {
                 times,
                 redirects.clone(),
             );
-            settings.tell(&Event::Responding {
+            callbacks.tell(&Event::Responding {
                 version: response.version(),
                 status: response.status(),
                 headers: response.headers(),
@@ -112,7 +113,7 @@ impl Client {
                 });
             }
             response.discard().await;
-            settings.tell(&Event::Redirecting {
+            callbacks.tell(&Event::Redirecting {
                 url: next.url.as_str(),
                 method: &next.method,
             });
@@ -152,15 +153,18 @@ impl Client {
     async fn exchange(
         &self,
         request: &Request,
+        callbacks: &Callbacks,
         patience: Patience,
     ) -> Result<(Carrier, Head, Instant), Error> {
-        let settings = &self.0.settings;
         let origin = request.origin();
         let mut retries = 0;
         loop {
-            let (link, is_reused) = self.connection(&origin, patience).await?;
+            let (link, is_reused) = self.connection(&origin, callbacks, patience).await?;
             let connected = Instant::now();
-            let failed = match self.attempt(&origin, link, request, patience).await {
+            let failed = match self
+                .attempt(&origin, link, request, callbacks, patience)
+                .await
+            {
                 Ok((link, head)) => return Ok((link, head, connected)),
                 Err(failed) => failed,
             };
@@ -183,7 +187,7 @@ impl Client {
             if failed.again == Again::Unprocessed {
                 retries += 1;
             }
-            settings.tell(&Event::Retrying { error: &error });
+            callbacks.tell(&Event::Retrying { error: &error });
         }
     }
 
@@ -191,6 +195,7 @@ impl Client {
     async fn connection(
         &self,
         origin: &Origin,
+        callbacks: &Callbacks,
         patience: Patience,
     ) -> Result<(Connection, bool), Error> {
         loop {
@@ -203,7 +208,7 @@ impl Client {
                             continue;
                         }
                     }
-                    self.0.settings.tell(&Event::Reused {
+                    callbacks.tell(&Event::Reused {
                         address: link.opened.address(),
                     });
                     return Ok((link, true));
@@ -216,7 +221,7 @@ impl Client {
                 }
                 Found::Make(mut making) => {
                     let place = making.place.take().unwrap_or_default();
-                    let made = self.open(origin, place, patience).await;
+                    let made = self.open(origin, place, callbacks, patience).await;
                     self.0.pool.made(origin, making, made.as_ref().ok());
                     let link = made?;
                     if matches!(link.speaks, Speaks::Http2(_)) {
@@ -236,6 +241,7 @@ impl Client {
         &self,
         origin: &Origin,
         place: Place,
+        callbacks: &Callbacks,
         patience: Patience,
     ) -> Result<Connection, Error> {
         let settings = &self.0.settings;
@@ -245,7 +251,7 @@ impl Client {
             false => &settings.context,
         };
         let phase = Mutex::new(Phase::Resolve);
-        let opening = connect::open(settings, context, origin, |reached| {
+        let opening = connect::open(settings, context, origin, callbacks, |reached| {
             *phase.lock().unwrap_or_else(PoisonError::into_inner) = reached;
         });
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
@@ -254,13 +260,15 @@ impl Client {
         let (stream, way) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
             Ok(opened) => opened,
             Err(Error::Connection(error)) => {
-                return Err(probing::clarify(settings, origin, error, patience)
-                    .await
-                    .into());
+                return Err(
+                    probing::clarify(settings, origin, callbacks, error, patience)
+                        .await
+                        .into(),
+                );
             }
             Err(error) => return Err(error),
         };
-        settings.tell(&Event::Secured {
+        callbacks.tell(&Event::Secured {
             report: stream.report(),
         });
         let opened = Arc::new(Opened::new(ConnectionFacts {
@@ -297,6 +305,7 @@ impl Client {
         origin: &Origin,
         link: Connection,
         request: &Request,
+        callbacks: &Callbacks,
         patience: Patience,
     ) -> Result<(Carrier, Head), http2::NoResponse> {
         let refuse = |error: Error| http2::NoResponse {
@@ -305,7 +314,7 @@ impl Client {
         };
         let late = |error: handfast::Error| refuse(error.with_server_name(&origin.host).into());
         let mut target = request.target().map_err(refuse)?;
-        let mut outflow = request.begin_upload().map_err(refuse)?;
+        let mut outflow = request.begin_upload(callbacks).map_err(refuse)?;
         let opened = link.opened;
         let facts = opened.begin();
         match link.speaks {
@@ -314,7 +323,7 @@ impl Client {
                 if asks {
                     target.ask();
                 }
-                self.tell_request(request, &target, Version::HTTP_11);
+                tell_request(callbacks, request, &target, Version::HTTP_11);
                 let written = target.to_http1(&request.method, &request.body);
                 http1.begin(written, outflow.take(), target.is_chunked(), asks);
                 let head = patience
@@ -339,7 +348,7 @@ impl Client {
             }
             Speaks::Http2(mut shared) => {
                 target.for_http2();
-                self.tell_request(request, &target, Version::HTTP_2);
+                tell_request(callbacks, request, &target, Version::HTTP_2);
                 let exchange = patience
                     .wait_on(&mut shared, Phase::Request, |shared, cx| {
                         shared.poll_open(cx, &target, &request.method, &request.body, &mut outflow)
@@ -370,17 +379,17 @@ impl Client {
             }
         }
     }
+}
 
-    fn tell_request(&self, request: &Request, target: &Target, version: Version) {
-        if self.0.settings.is_observed() {
-            self.0.settings.tell(&Event::Requesting {
-                method: &request.method,
-                url: request.url.as_str(),
-                version,
-                headers: &target.shown(version),
-                body_bytes: request.body_bytes(),
-            });
-        }
+fn tell_request(callbacks: &Callbacks, request: &Request, target: &Target, version: Version) {
+    if !callbacks.is_empty() {
+        callbacks.tell(&Event::Requesting {
+            method: &request.method,
+            url: request.url.as_str(),
+            version,
+            headers: &target.shown(version),
+            body_bytes: request.body_bytes(),
+        });
     }
 }
 

@@ -9,9 +9,10 @@ use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
 use http::StatusCode;
 
-use super::event::{Callback, Event};
+use super::event::{Callback, Callbacks, Event};
 use super::places::PoolLimits;
 use super::redirect;
+use super::request::Request;
 
 /// How long to wait for the peer's part of a close. The caller waits meanwhile, and all that is
 /// to be had is the knowledge that the server closed in order.
@@ -46,21 +47,18 @@ impl Settings {
         self.silence_max.unwrap_or(default)
     }
 
-    pub(super) fn is_observed(&self) -> bool {
-        self.observer.is_some()
-    }
-
-    pub(super) fn tell(&self, event: &Event<'_>) {
-        if let Some(Callback(observe)) = &self.observer {
-            observe(event);
+    /// Those who are told of this request's exchange.
+    pub(super) fn callbacks(&self, request: &Request) -> Callbacks {
+        Callbacks {
+            client: self.observer.clone(),
+            request: request.observer.clone(),
         }
     }
 
-    /// The same, for connections without an exchange.
-    pub(super) fn without_observer(&self) -> Self {
-        Self {
-            observer: None,
-            ..self.clone()
+    /// Tells what belongs to no exchange.
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        if let Some(Callback(observe)) = &self.observer {
+            observe(event);
         }
     }
 }
@@ -177,7 +175,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Tells this function what happens, as it happens.
+    /// Tells this function what happens, as it happens, in all exchanges. Those of one request:
+    /// [`Request::with_observer`](super::Request::with_observer).
     pub fn observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
         self.0.observer = Some(Callback(Arc::new(observe)));
         self

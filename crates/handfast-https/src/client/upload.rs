@@ -17,6 +17,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
+use super::event::{Callbacks, Event};
+
 /// How much is read from a reader at a time: four records.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -256,6 +258,7 @@ pub(super) struct Outflow {
     length: Option<u64>,
     taken: u64,
     last: Last,
+    callbacks: Callbacks,
 }
 
 /// The piece that completes the announced length.
@@ -274,7 +277,14 @@ impl Outflow {
             length,
             taken: 0,
             last: Last::NotReached,
+            callbacks: Callbacks::default(),
         }
+    }
+
+    /// The same, of which these are told.
+    pub(super) fn observed(mut self, callbacks: &Callbacks) -> Self {
+        self.callbacks = callbacks.clone();
+        self
     }
 
     /// The next piece; `None` at its end.
@@ -282,6 +292,14 @@ impl Outflow {
     /// The piece that completes an announced length is given once the end behind it was seen. Otherwise a server
     /// could answer before we know that the request is sent, and the connection would serve no other.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        let piece = ready!(self.poll_next(cx));
+        if let Ok(Some(piece)) = &piece {
+            self.callbacks.tell(&Event::Uploading { piece });
+        }
+        Poll::Ready(piece)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut shared = lock(&self.shared);
         shared.stage = Stage::Begun;
         let fail = |problem| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, problem)));
