@@ -46,7 +46,7 @@ class Job:
 def handfast(job):
     if job.platform:
         job.env = {"SSL_CERT_FILE": job.ca, "SSL_CERT_DIR": "/nonexistent"}
-    trust = [] if job.platform else ["--cacert", job.ca, "--only-cacert"]
+    trust = [] if job.platform else ["--cacert", job.ca]
     close = [] if job.kept else ["-H", "Connection: close"]
     output = ["-o", job.output] if job.output else []
     return [HANDFAST, "get", "--silent", "--show-error", "--http1.1" if job.http == 1 else "--http2", *trust, *close,

@@ -90,7 +90,7 @@ def oha_run(server, path, seconds, connections, extra=()):
 def handfast_run(server, path, seconds, connections, extra=(), cores=system.LOAD_CORE, threads=1,
                  trust=True):
     limit = ["-d", f"{round(seconds * 1000)}ms"] if seconds else []
-    anchors = ["--cacert", server.certificate.ca, "--only-cacert"] if trust else []
+    anchors = ["--cacert", server.certificate.ca] if trust else []
     done = system.run([HANDFAST, "bench", "--quiet", "--json", *anchors, "-t", threads, "-c", connections,
                        "--timeout", "60s", *limit, *extra, server.url(path)], cores=cores)
     try:

@@ -151,7 +151,7 @@ def server_vanishes(options, place):
         try:
             server.stdout.readline()
             get = subprocess.Popen(
-                [HANDFAST, "get", "--http1.1", "--only-cacert", "--cacert", place.ecdsa.ca, "--resolve",
+                [HANDFAST, "get", "--http1.1", "--cacert", place.ecdsa.ca, "--resolve",
                  f"localhost:{port}:{CLIENT}", "-o", target, f"https://localhost:{port}/"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             deadline = time.monotonic() + 20

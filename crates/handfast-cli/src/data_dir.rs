@@ -81,6 +81,11 @@ fn is_certificate_of(file: &Path, directory: &Path) -> bool {
     own.is_ok_and(|own| file.canonicalize().is_ok_and(|file| file == own))
 }
 
+/// Whether this file is the certificate of the local authority.
+pub(crate) fn is_local_ca(file: &Path) -> bool {
+    default_ca_dir().is_some_and(|directory| is_certificate_of(file, &directory))
+}
+
 /// The certificate of the local authority, if it is the one that issued this certificate, by its name.
 pub(crate) fn local_ca_that_issued(facts: &CertificateFacts) -> Option<PathBuf> {
     let file = local_ca_certificate()?;

@@ -30,6 +30,7 @@ mod secret;
 mod tls_at_once;
 mod trust_args;
 mod typos;
+mod verify_args;
 mod version;
 
 use std::process::ExitCode;

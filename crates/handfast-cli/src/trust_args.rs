@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use handfast::{
-    ClientContext, ClientContextBuilder, ExpiredLists, Identity, KeyLog, Passphrase,
-    RevocationLists, SpkiSha256, TlsVersion, TrustAnchors, TrustSource, VerificationPolicy,
+    ClientContext, ClientContextBuilder, Identity, KeyLog, Passphrase, TlsVersion, TrustAnchors,
 };
 
-use crate::advice::Advised as _;
-use crate::data_dir::{local_ca_certificate, local_ca_list};
 use crate::failure::Failure;
 use crate::output;
 use crate::passphrase::{PassphraseSource, or_prompt};
+use crate::verify_args::VerifyArgs;
+
+pub(crate) use crate::verify_args::{
+    CrlExpired, depth, lists_of, tell_trust_problems, trust_problems, with_files,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]
@@ -22,66 +24,10 @@ pub(crate) struct TrustArgs {
     /// Do not verify the certificate: anyone on the network path can read and change all data
     #[arg(short = 'k', long)]
     pub(crate) insecure: bool,
-    /// Also trust the certificates in FILE (PEM, DER or PKCS#7)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) cacert: Vec<PathBuf>,
-    /// Trust only the certificates of --cacert
-    #[arg(long, requires = "cacert")]
-    pub(crate) only_cacert: bool,
-    /// Require one of these public keys on the verified path
-    #[arg(long, value_name = "sha256//BASE64")]
-    pub(crate) pin: Vec<SpkiSha256>,
-    /// Check certificates against the certificate revocation lists in FILE (repeatable)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) crl: Vec<PathBuf>,
-    /// What to do with an expired revocation list
-    #[arg(long, value_name = "POLICY", default_value = "hard")]
-    pub(crate) crl_expired: CrlExpired,
-    /// Accept at most COUNT intermediates in a chain, 0 to 6 [default: 6]
-    #[arg(long, value_name = "COUNT", value_parser = depth)]
-    pub(crate) depth: Option<usize>,
+    #[command(flatten)]
+    pub(crate) verify: VerifyArgs,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-}
-
-/// How a certificate is handled if the list that covers it is out of date.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    Default,
-    PartialEq,
-    Eq,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
-    schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum CrlExpired {
-    /// Refuse certificates that it covers
-    #[default]
-    Hard,
-    /// Refuse only certificates that it revokes
-    Soft,
-}
-
-impl From<CrlExpired> for ExpiredLists {
-    fn from(policy: CrlExpired) -> Self {
-        match policy {
-            CrlExpired::Hard => Self::Refuse,
-            CrlExpired::Soft => Self::Accept,
-        }
-    }
-}
-
-/// The lists of these files.
-pub(crate) fn lists_of(files: &[PathBuf], expired: CrlExpired) -> Result<RevocationLists, Failure> {
-    let mut lists = RevocationLists::none().with_expired(expired.into());
-    for file in files {
-        lists = lists.with_file(file)?;
-    }
-    Ok(lists)
 }
 
 #[derive(Debug, clap::Args)]
@@ -150,24 +96,6 @@ impl VersionArgs {
 }
 
 impl TrustArgs {
-    /// The anchors: the platform's and the local authority's unless `--only-cacert`, and those given.
-    pub(crate) fn anchors(&self) -> Result<TrustAnchors, Failure> {
-        let anchors = if self.only_cacert {
-            TrustAnchors::empty()
-        } else {
-            with_local_ca(TrustAnchors::platform())
-        };
-        with_files(anchors, &self.cacert)
-    }
-
-    pub(crate) fn revocation_lists(&self) -> Result<RevocationLists, Failure> {
-        let lists = lists_of(&self.crl, self.crl_expired)?;
-        Ok(match self.only_cacert {
-            true => lists,
-            false => with_local_list(lists),
-        })
-    }
-
     /// A client's context with all of this, and the session's choices.
     pub(crate) fn client(&self, session: &SessionArgs) -> Result<ClientContextBuilder, Failure> {
         let mut builder = self
@@ -191,11 +119,12 @@ impl TrustArgs {
         &self,
         show: impl FnOnce(&TrustAnchors),
     ) -> Result<ClientContextBuilder, Failure> {
-        let mut builder = ClientContext::builder().revocation_lists(self.revocation_lists()?);
-        if let Some(depth) = self.depth {
+        let mut builder =
+            ClientContext::builder().revocation_lists(self.verify.revocation_lists()?);
+        if let Some(depth) = self.verify.depth {
             builder = builder.chain_depth_max(depth);
         }
-        for pin in &self.pin {
+        for pin in &self.verify.pin {
             builder = builder.pin(*pin);
         }
         if let Some(identity) = self.identity.read()? {
@@ -208,7 +137,7 @@ impl TrustArgs {
             );
             Ok(builder.danger().accept_any_certificate())
         } else {
-            let anchors = self.anchors()?;
+            let anchors = self.verify.anchors()?;
             show(&anchors);
             Ok(builder.trust(anchors))
         }
@@ -251,74 +180,6 @@ pub(crate) fn key_log_file() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
 
-/// Problems shown of each source; a directory can have hundreds.
-const PROBLEMS_SHOWN_MAX: usize = 8;
-
-/// The certificates of these sources that cannot be trust anchors, a line each.
-pub(crate) fn trust_problems(sources: &[TrustSource]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for source in sources {
-        let shown = source.problems.iter().take(PROBLEMS_SHOWN_MAX);
-        lines.extend(shown.map(ToString::to_string));
-        let more = source.problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
-        if more > 0 {
-            lines.push(format!("{more} more of {source}"));
-        }
-    }
-    lines
-}
-
-/// Prints on stderr which certificates of the given files cannot be trust anchors.
-pub(crate) fn tell_trust_problems(anchors: &TrustAnchors) {
-    for problem in trust_problems(anchors.added_sources()) {
-        output::note(format!("trust: {problem}"));
-    }
-}
-
-/// These anchors and those of the files.
-pub(crate) fn with_files(
-    mut anchors: TrustAnchors,
-    files: &[PathBuf],
-) -> Result<TrustAnchors, Failure> {
-    for file in files {
-        anchors = anchors.with_file(file).map_err(handfast::Error::from)?;
-    }
-    Ok(anchors)
-}
-
-/// The local authority has name constraints: trusting it does not affect other names.
-fn with_local_ca(anchors: TrustAnchors) -> TrustAnchors {
-    let Some(file) = local_ca_certificate() else {
-        return anchors;
-    };
-    match anchors.clone().with_file(&file) {
-        Ok(more) => more,
-        Err(error) => {
-            let why = handfast::Error::from(error).advise();
-            output::warning(format!("the local authority is not trusted: {}", why.what));
-            anchors
-        }
-    }
-}
-
-/// Certificates that the local authority revoked are refused, too. Its list was not requested: if there is none, or an
-/// old one, there is no error.
-fn with_local_list(lists: RevocationLists) -> RevocationLists {
-    let Some(file) = local_ca_list() else {
-        return lists;
-    };
-    match RevocationLists::none().with_file(&file) {
-        Ok(own) => lists.and_also(own.allowing_unknown().allowing_expired()),
-        Err(error) => {
-            output::warning(format!(
-                "what the local authority revoked is not known: {}",
-                Failure::from(error).explanation.what
-            ));
-            lists
-        }
-    }
-}
-
 /// The longest time limit, about 30 years, so that clocks do not overflow.
 const SECONDS_MAX: Duration = Duration::from_secs(1_000_000_000);
 
@@ -345,15 +206,6 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
         0.0 => None,
         _ => limit.map(|limit| limit.max(least)),
     }))
-}
-
-/// Parses the limit on intermediates, within the library's limit.
-pub(crate) fn depth(text: &str) -> Result<usize, String> {
-    const MAX: usize = VerificationPolicy::CHAIN_DEPTH_LIMIT;
-    text.parse()
-        .ok()
-        .filter(|depth| *depth <= MAX)
-        .ok_or_else(|| format!("expected a number of intermediates from 0 to {MAX}"))
 }
 
 fn version(text: &str) -> Result<TlsVersion, String> {

@@ -101,12 +101,8 @@ impl Fixture {
     }
 
     /// The arguments that make a command trust only the anchors in [`Self::ca`].
-    pub(crate) fn trust(&self) -> [&OsStr; 3] {
-        [
-            "--only-cacert".as_ref(),
-            "--cacert".as_ref(),
-            self.ca.as_ref(),
-        ]
+    pub(crate) fn trust(&self) -> [&OsStr; 2] {
+        ["--cacert".as_ref(), self.ca.as_ref()]
     }
 
     /// Runs a command that trusts the PKI alone.

@@ -571,7 +571,7 @@ fn a_listing_shows_as_many_entries_as_are_configured() {
     let (_server, port) = place.serve();
     let url = format!("https://localhost:{port}/");
     let fetched = Program::at(env!("CARGO_BIN_EXE_handfast"))
-        .args(["get", "--only-cacert", "--cacert"])
+        .args(["get", "--cacert"])
         .arg(place.path("root.pem"))
         .arg(url)
         .run();

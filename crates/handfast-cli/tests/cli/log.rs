@@ -223,7 +223,7 @@ fn a_full_disk_delays_nothing_and_what_it_loses_is_counted() {
         let metrics = place
             .fixture
             .program("get")
-            .args(["--only-cacert", "--cacert"])
+            .args(["--cacert"])
             .arg(&place.fixture.ca)
             .arg(format!("https://localhost:{port}/metrics"))
             .run();

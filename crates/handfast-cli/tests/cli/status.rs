@@ -65,7 +65,7 @@ impl Place {
     fn program(&self, port: u16, path: &str, more: &[&str]) -> Finished {
         self.fixture
             .program("get")
-            .args(["--no-probe", "--only-cacert", "--cacert"])
+            .args(["--no-probe", "--cacert"])
             .arg(&self.fixture.ca)
             .args(more)
             .arg(format!("https://localhost:{port}{path}"))
@@ -266,7 +266,7 @@ fn metrics(place: &Place, ca: &std::path::Path, name: &str, port: u16, more: &[&
     place
         .fixture
         .program("get")
-        .args(["--no-probe", "--only-cacert", "--cacert"])
+        .args(["--no-probe", "--cacert"])
         .arg(ca)
         .args(more)
         .arg(format!("--resolve={name}:{port}:127.0.0.1"))

@@ -50,7 +50,7 @@ fn commands_name_what_of_the_trusted_files_vouches_for_nobody() {
         file.to_str().unwrap(),
         put(place, "chain.pem", &leaf.cert_pem()),
     );
-    let trust = ["--only-cacert", "--cacert", file];
+    let trust = ["--cacert", file];
     let says = |finished: &Finished| {
         let told = format!("{}{}", finished.out(), finished.err());
         assert!(told.contains("certificate 2: "), "{told}");
@@ -151,5 +151,86 @@ fn an_issuer_that_is_at_hand_and_unusable_is_told_by_what_is_wrong_with_it() {
             &[&get[..], &["--cacert", file.to_str().unwrap()]].concat(),
         );
         assert_eq!(finished.code, Some(0), "{what}: {finished}");
+    }
+}
+
+/// Every command that verifies servers, told to reach one: its arguments before those of the trust, and behind.
+fn verifying_commands(port: u16) -> [Vec<String>; 4] {
+    let authority = format!("localhost:{port}");
+    let url = format!("https://{authority}/");
+    [
+        vec!["get", "--no-probe", "-o", "/dev/null", &url],
+        vec!["inspect", "-q", "--no-probe", &authority],
+        vec!["bench", "-n", "1", "-c", "1", &url],
+        vec!["connect", "-q", "--no-probe", &authority],
+    ]
+    .map(|words| words.into_iter().map(str::to_owned).collect())
+}
+
+#[test]
+fn the_certificates_of_cacert_and_capath_replace_the_store_and_those_of_add_cacert_do_not() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let (pki, other) = (Pki::new(), Pki::new());
+    let Some(server) = serve(&pki.server(&["localhost"]), place) else {
+        return;
+    };
+    let mine = put(place, "mine.pem", &pki.root.cert_pem());
+    let others = put(place, "others.pem", &other.root.cert_pem());
+    for (name, root) in [("mine", &pki.root), ("others", &other.root)] {
+        fs::create_dir(place.join(name)).unwrap();
+        put(&place.join(name), "root.pem", &root.cert_pem());
+    }
+    let at = |name: &str| place.join(name).display().to_string();
+    let [my_file, other_file, my_dir, other_dir] =
+        ["mine.pem", "others.pem", "mine", "others"].map(at);
+    // The store, the trust, and whether the server is accepted.
+    let table: &[(&Path, &[&str], bool)] = &[
+        (&mine, &[], true),
+        (&mine, &["--cacert", &other_file], false),
+        (&mine, &["--capath", &other_dir], false),
+        (&mine, &["--cacert", &other_file, "--only-cacert"], false),
+        (&mine, &["--add-cacert", &other_file], true),
+        (&others, &[], false),
+        (&others, &["--cacert", &my_file], true),
+        (&others, &["--capath", &my_dir], true),
+        (&others, &["--add-cacert", &my_file], true),
+        (
+            &others,
+            &["--cacert", &other_file, "--add-cacert", &my_file],
+            true,
+        ),
+        (
+            &others,
+            &["--cacert", &other_file, "--cacert", &my_file],
+            true,
+        ),
+        (
+            &others,
+            &["--capath", &my_dir, "--cacert", &other_file],
+            true,
+        ),
+    ];
+    for command in verifying_commands(server.address().port()) {
+        for (store, trust, is_accepted) in table {
+            let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+            arguments.extend(*trust);
+            let finished = handfast(place, Some(store), &arguments);
+            let expected = if *is_accepted { 0 } else { 60 };
+            assert_eq!(finished.code, Some(expected), "{arguments:?}: {finished}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_without_certificates_is_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    let empty = place.join("empty");
+    fs::create_dir(&empty).unwrap();
+    for directory in [empty, place.join("none")] {
+        let directory = directory.display().to_string();
+        let finished = handfast(place, None, &["get", "--capath", &directory, "localhost:1"]);
+        assert_eq!(finished.code, Some(77), "{finished}");
     }
 }

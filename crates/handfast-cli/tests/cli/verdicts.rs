@@ -242,7 +242,7 @@ fn a_key_of_a_kind_that_is_not_supported_is_told_as_that_wherever_it_is_met() {
         let Some((chain, file)) = of_a_foreign_key(&fixture, key) else {
             return;
         };
-        let trust = |program: Program| program.args(["--only-cacert", "--cacert"]).arg(&chain);
+        let trust = |program: Program| program.args(["--cacert"]).arg(&chain);
         // In a file.
         let judged = trust(fixture.program("inspect"))
             .arg("--file")

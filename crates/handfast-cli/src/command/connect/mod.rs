@@ -353,9 +353,11 @@ fn server_name(text: &str) -> Result<ServerName, Failure> {
 
 fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     let (authorities, lists) = client_files(args)?;
-    let lists = lists_of(&lists, args.trust.crl_expired)?;
+    let lists = lists_of(&lists, args.trust.verify.crl_expired)?;
     for list in lists.summaries() {
-        if let Some(remark) = crl_dates::remark(list, args.trust.crl_expired.into(), unix_now()) {
+        if let Some(remark) =
+            crl_dates::remark(list, args.trust.verify.crl_expired.into(), unix_now())
+        {
             output::warning(format!("{list}: {remark}"));
         }
     }
@@ -363,7 +365,7 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
         .versions(args.session.versions.versions())
         .alpn(args.session.alpn.iter().map(String::as_bytes))
         .revocation_lists(lists);
-    if let Some(depth) = args.trust.depth {
+    if let Some(depth) = args.trust.verify.depth {
         builder = builder.chain_depth_max(depth);
     }
     if let Some(identity) = args.trust.identity.read()? {
@@ -387,7 +389,7 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
 /// The files of the authorities that clients need, and of the lists that they are checked against: those given, and
 /// that of the local authority if it is one of them.
 fn client_files(args: &Args) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
-    let mut lists = args.trust.crl.clone();
+    let mut lists = args.trust.verify.crl.clone();
     let mut authorities = Vec::new();
     for given in &args.client_ca {
         let Some(own) = data_dir::own_authority(given, None)? else {

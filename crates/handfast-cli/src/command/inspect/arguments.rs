@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use handfast::SpkiSha256;
 use handfast_dial::StartTls;
 
 use super::words;
 use crate::passphrase::PassphraseSource;
 use crate::proxy_args::ProxyArgs;
 use crate::trust_args::{IdentityArgs, TrustArgs};
+use crate::verify_args::VerifyArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,24 +90,8 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]
 pub(super) struct Trust {
-    /// Also trust the certificates in FILE (PEM, DER or PKCS#7)
-    #[arg(long, value_name = "FILE")]
-    pub(super) cacert: Vec<PathBuf>,
-    /// Trust only the certificates of --cacert
-    #[arg(long, requires = "cacert")]
-    pub(super) only_cacert: bool,
-    /// Require one of these public keys on the verified path
-    #[arg(long, value_name = "sha256//BASE64")]
-    pub(super) pin: Vec<SpkiSha256>,
-    /// Check certificates against the certificate revocation lists in FILE (repeatable)
-    #[arg(long, value_name = "FILE")]
-    pub(super) crl: Vec<PathBuf>,
-    /// What to do with an expired revocation list
-    #[arg(long, value_name = "POLICY", default_value = "hard")]
-    pub(super) crl_expired: crate::trust_args::CrlExpired,
-    /// Accept at most COUNT intermediates in a chain, 0 to 6 [default: 6]
-    #[arg(long, value_name = "COUNT", value_parser = crate::trust_args::depth)]
-    pub(super) depth: Option<usize>,
+    #[command(flatten)]
+    pub(super) verify: VerifyArgs,
     /// Certificate chain, sent if the peer requests one
     #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub(super) cert: Option<PathBuf>,
@@ -123,12 +107,7 @@ impl Trust {
     pub(super) fn as_shared(&self) -> TrustArgs {
         TrustArgs {
             insecure: false,
-            cacert: self.cacert.clone(),
-            only_cacert: self.only_cacert,
-            pin: self.pin.clone(),
-            crl: self.crl.clone(),
-            crl_expired: self.crl_expired,
-            depth: self.depth,
+            verify: self.verify.clone(),
             identity: IdentityArgs {
                 cert: self.cert.clone(),
                 key: self.key.clone(),

@@ -28,17 +28,17 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
         u64::try_from(seconds).unwrap_or(0),
     ));
     let trust = args.trust.as_shared();
-    let anchors = trust.anchors()?;
-    let lists = trust.revocation_lists()?;
+    let anchors = trust.verify.anchors()?;
+    let lists = trust.verify.revocation_lists()?;
     let mut found = Findings::new(&path.display().to_string(), seconds);
     found.expires_within = args.expires_within;
     found.consults(&lists);
     found.trust = anchors.sources();
     let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
-    if let Some(depth) = trust.depth {
+    if let Some(depth) = trust.verify.depth {
         policy = policy.with_chain_depth_max(depth);
     }
-    for pin in &trust.pin {
+    for pin in &trust.verify.pin {
         policy = policy.with_pin(*pin);
     }
     let verdict = match args.files.purpose {

@@ -85,11 +85,14 @@ impl<'a> Plan<'a> {
             (None, None) => vec!["h2".to_owned(), "http/1.1".to_owned()],
         };
         Ok(Self {
-            anchors: trust.anchors()?,
-            lists: trust.revocation_lists()?,
+            anchors: trust.verify.anchors()?,
+            lists: trust.verify.revocation_lists()?,
             identity: trust.identity.read()?,
-            depth: trust.depth.unwrap_or(VerificationPolicy::CHAIN_DEPTH_LIMIT),
-            pins: trust.pin,
+            depth: trust
+                .verify
+                .depth
+                .unwrap_or(VerificationPolicy::CHAIN_DEPTH_LIMIT),
+            pins: trust.verify.pin,
             alpn: alpn.into_iter().filter(|name| !name.is_empty()).collect(),
             proxy: args.proxy.proxy()?,
             progress: Progress::new(!args.quiet && io::stderr().is_terminal()),

@@ -174,7 +174,7 @@ fn who_is_not_verified_is_not_talked_to() {
     std::fs::write(&stranger, Pki::new().root.cert_pem()).unwrap();
     let served = server();
     let mut command = fixture.command("connect");
-    command.args(["--only-cacert", "--cacert"]).arg(&stranger);
+    command.args(["--cacert"]).arg(&stranger);
     let finished = run(command.arg(served.address().to_string()), b"secret");
     assert_eq!(
         finished

@@ -83,7 +83,7 @@ fn a_download_onto_a_full_file_system_gets_no_name() {
     let small = tempfile::tempdir().unwrap();
     let script = format!(
         "mount -t tmpfs -o size=64k none '{0}' || exit 99; \
-         {HANDFAST} get --no-probe --only-cacert --cacert '{1}' -o '{0}/out' {2}; \
+         {HANDFAST} get --no-probe --cacert '{1}' -o '{0}/out' {2}; \
          code=$?; echo left: $(ls -A '{0}'); exit $code",
         small.path().display(),
         place.fixture.ca.display(),
