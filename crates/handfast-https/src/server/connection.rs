@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::activity::{Delivery, Due};
 use super::budget::Allowance;
 use super::delivery::unacknowledged;
-use super::engine::{Engine, Failure, Transport};
+use super::engine::{Engine, Failure, SEND_AT, Transport};
 use super::handler::{ConnectionInfo, Handler};
 use super::handshake::{Accepted, shake_hands};
 use super::http1::Http1;
@@ -24,10 +24,6 @@ use super::observer::CloseReason;
 use super::places;
 use super::state::ConnectionState;
 use super::worker::Worker;
-
-/// Records that are gathered before they are sent: a reply of up to four full ones, head included,
-/// leaves with one system call, and a long body with one for each 128 KiB.
-const SEND_AT: usize = 96 * 1024;
 
 /// When a successor serves, a kept HTTP/1 connection that idles for so long is closed; before, its next reply says that it is the last. Closed
 /// at once, it would often be closed while a request is on its way, which the client cannot tell from one that was lost.

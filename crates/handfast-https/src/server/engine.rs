@@ -8,6 +8,10 @@ use std::time::Instant;
 use handfast::AsyncStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// Records that are gathered before they are sent: a reply of up to four full ones, head included,
+/// leaves with one system call, and a long body with one for each 128 KiB.
+pub(super) const SEND_AT: usize = 96 * 1024;
+
 /// What connections run over.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {}
 

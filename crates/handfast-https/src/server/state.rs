@@ -2,17 +2,19 @@
 //! as sent, and how it all ended.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use handfast::{AsyncStream, CloseOutcome};
 use http::{Method, StatusCode, Uri, Version};
+use tokio::io::AsyncWrite as _;
 
 use super::activity::Activity;
 use super::budget::Allowance;
-use super::engine::Transport;
+use super::engine::{Failure, Transport};
 use super::handler::{ConnectionInfo, User};
 use super::observer::{
     AbortReason, CloseEvent, CloseReason, Observer, RequestEvent, RequestFields, TransferEnd,
@@ -97,6 +99,22 @@ impl ConnectionState {
             ends_by: Cell::new(None),
             reported: Cell::new(false),
         })
+    }
+
+    /// Flushes. What the client does not take now is held for it.
+    pub(super) fn poll_flush<T: Transport>(
+        &self,
+        cx: &mut Context<'_>,
+        stream: &mut AsyncStream<T>,
+    ) -> Poll<Result<(), Failure>> {
+        let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) else {
+            stream.rest();
+            self.held.note(stream.unsent_memory_held());
+            return Poll::Pending;
+        };
+        flushed.map_err(Failure::io)?;
+        self.held.note(0);
+        Poll::Ready(Ok(()))
     }
 
     /// Notes the task that serves the connection.

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "server")]
 
+mod budget;
 mod client;
 mod exchanges;
 #[path = "../server_common/mod.rs"]

@@ -442,8 +442,7 @@ fn poll_flush<T: Transport>(
     stream: &mut AsyncStream<T>,
     connection: &ConnectionState,
 ) -> Poll<Result<(), Failure>> {
-    ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
-    connection.held.note(0);
+    ready!(connection.poll_flush(cx, stream))?;
     connection.settle(true);
     Poll::Ready(Ok(()))
 }

@@ -168,7 +168,7 @@ impl Reply {
                         // What there is should not wait for what is not.
                         ready!(self.poll_write(cx, stream, connection))?;
                         if self.unflushed {
-                            ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
+                            ready!(connection.poll_flush(cx, stream))?;
                             self.unflushed = false;
                         }
                         return Poll::Pending;
@@ -196,9 +196,8 @@ impl Reply {
         let room = connection.held.room(PIECE_MAX);
         if room < PIECE_MAX && self.unflushed {
             ready!(self.poll_write(cx, stream, connection))?;
-            ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(Failure::io)?;
+            ready!(connection.poll_flush(cx, stream))?;
             self.unflushed = false;
-            connection.held.note(0);
         }
         Poll::Ready(Ok(room.max(FLOOR)))
     }
@@ -267,6 +266,7 @@ impl Reply {
             let slices = [IoSlice::new(before), IoSlice::new(&self.piece)];
             let written = Pin::new(&mut *stream).poll_write_vectored(cx, &slices);
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
+                stream.rest();
                 connection
                     .held
                     .note(stream.unsent_memory_held() + self.piece.len());

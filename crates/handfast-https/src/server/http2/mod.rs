@@ -30,7 +30,7 @@ use tokio::io::AsyncWrite as _;
 
 use self::exchange::{Arriving, Exchange};
 use self::reply::Reply;
-use super::engine::{Engine, Failure, Transport};
+use super::engine::{Engine, Failure, SEND_AT, Transport};
 use super::handler::{Handler, RequestBody};
 use super::incoming::{Broken, Incoming};
 use super::observer::AbortReason;
@@ -85,6 +85,8 @@ pub(super) struct Http2<H> {
     ended: bool,
     /// The client takes nothing now.
     blocked: bool,
+    /// Bytes that were handed to the stream since what is held was noted.
+    gathered: usize,
     /// Bodies of requests are arriving, or were not long ago.
     has_bodies: bool,
     /// Requests with which no handler has begun.
@@ -109,6 +111,7 @@ impl<H: Handler> Http2<H> {
             discarding: 0,
             ended: false,
             blocked: false,
+            gathered: 0,
             has_bodies: false,
             waiting: VecDeque::new(),
             more: false,
@@ -259,9 +262,17 @@ impl<H: Handler> Http2<H> {
         self.core.put_head(id, status, fields, length, date, ends);
     }
 
+    /// Is there room in the budget for one more frame, on top of what was made and is not noted as held?
+    fn has_room(&mut self) -> bool {
+        // With more than this the stream sends by itself.
+        let gathered = self.gathered.min(SEND_AT);
+        let wanted = gathered + self.core.output().len() + FRAME;
+        self.connection.held.room(wanted) == wanted
+    }
+
     /// Turns, for as long as there is room in the buffer, in the budget and in the client's windows.
     fn produce(&mut self, cx: &mut Context<'_>) {
-        while self.connection.held.room(FRAME) == FRAME
+        while self.has_room()
             && let Some(turn) = self.core.turn()
         {
             let id = turn.stream;
@@ -391,17 +402,21 @@ impl<H: Handler> Http2<H> {
         while !out.is_empty() {
             let written = Pin::new(&mut *stream).poll_write(cx, out.as_slice());
             let Poll::Ready(count) = written.map_err(Failure::io)? else {
+                stream.rest();
                 let held = stream.unsent_memory_held() + out.memory_held();
                 self.connection.held.note(held);
+                self.gathered = 0;
                 self.blocked = true;
                 return Poll::Pending;
             };
             out.sent(count);
+            self.gathered += count;
         }
         self.blocked = false;
         if self.connection.held.held() > 0 {
             stream.rest();
             self.connection.held.note(stream.unsent_memory_held());
+            self.gathered = 0;
         }
         Poll::Ready(Ok(()))
     }
@@ -412,11 +427,12 @@ impl<H: Handler> Http2<H> {
         stream: &mut AsyncStream<T>,
     ) -> Poll<Result<(), Failure>> {
         ready!(self.poll_unload(cx, stream))?;
-        ready!(Pin::new(stream).poll_flush(cx)).map_err(Failure::io)?;
-        self.connection.held.note(0);
+        self.gathered = 0;
+        let flushed = self.connection.poll_flush(cx, stream);
+        self.core.rest();
+        ready!(flushed)?;
         self.connection.settle(true);
         self.has_bodies &= self.core.streams() > 0;
-        self.core.rest();
         self.waiting.shrink_to(WAITING_KEPT);
         Poll::Ready(Ok(()))
     }
@@ -502,7 +518,7 @@ impl<H: Handler, T: Transport> Engine<T> for Http2<H> {
                 continue;
             }
             if unloaded && self.core.has_turns() {
-                if self.connection.held.room(FRAME) < FRAME {
+                if !self.has_room() {
                     ready!(self.poll_flush(cx, stream))?;
                 }
                 work += 1;
