@@ -278,6 +278,73 @@ fn malformed_requests_end_their_stream_alone() {
     assert_eq!(client.reply(stream + 2), Ok((OK, vec![])));
 }
 
+/// A reply that no handler made waits for the client's windows as any other.
+#[test]
+fn the_answer_to_too_large_a_head_keeps_within_the_clients_window() {
+    let server = echo(Setup::default());
+    let mut client = Client::silent(&server);
+    // Streams begin with a window of nothing.
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let long = "x".repeat(120);
+    let many: Vec<_> = std::iter::repeat_n(("x-long", &long[..]), 110).collect();
+    let head = block(GET, "/", &many);
+    let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &head);
+    client.send(&[PREFACE, &settings, &request].concat());
+    let head = client.next_of(HEADERS);
+    assert!(head.payload.windows(3).any(|part| part == b"431"));
+    assert_eq!(head.flags & END_STREAM, 0, "a body is to come");
+    let mut text = Vec::new();
+    for window in [5u32, 1, 100_000] {
+        // Nothing but the answer to the PING may come.
+        client.send(&frame(PING, 0, 0, b"anymore?"));
+        assert_eq!(client.next().unwrap().kind, PING);
+        client.send(&frame(WINDOW_UPDATE, 0, 1, &window.to_be_bytes()));
+        let data = client.next().unwrap();
+        assert_eq!((data.kind, data.stream), (DATA, 1));
+        assert!(data.payload.len() <= window as usize);
+        assert_eq!(data.flags & END_STREAM != 0, window > 5);
+        text.extend(data.payload);
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text, "the header fields are too many or too long\n");
+}
+
+/// A tunnel is refused on its stream alone, whether or not bytes for it follow.
+#[test]
+fn a_tunnel_is_refused_and_the_other_streams_go_on() {
+    let server = echo(Setup::default());
+    let mut client = Client::new(&server);
+    let head = [
+        literal(":method", "CONNECT"),
+        literal(":authority", "localhost:443"),
+    ]
+    .concat();
+    client.send(&post(1, "/", &[]));
+    for (stream, flags) in [(3, END_HEADERS | END_STREAM), (5, END_HEADERS)] {
+        client.send(&frame(HEADERS, flags, stream, &head));
+        let reply = client.next_of(HEADERS);
+        assert_eq!(reply.stream, stream);
+        let has = |text: &str| {
+            let mut parts = reply.payload.windows(text.len());
+            parts.any(|part| part == text.as_bytes())
+        };
+        assert!(has("405"), "{}", reply.payload.escape_ascii());
+        let body = client.next_of(DATA);
+        assert_eq!((body.stream, body.flags), (stream, END_STREAM));
+        assert_eq!(body.payload, b"this server is not a proxy\n");
+        if flags & END_STREAM == 0 {
+            // No more is wanted of what should have gone through.
+            let reset = client.next_of(RST_STREAM);
+            assert_eq!((reset.stream, reset.u32_at(0)), (stream, 0));
+            client.send(&frame(DATA, END_STREAM, stream, b"for the tunnel"));
+        }
+    }
+    client.send(&frame(DATA, END_STREAM, 1, b"goes on"));
+    assert_eq!(client.reply(1), Ok((OK, b"goes on".to_vec())));
+    client.send(&get(7, "/"));
+    assert_eq!(client.reply(7), Ok((OK, vec![])));
+}
+
 #[test]
 fn more_streams_than_allowed_are_refused() {
     let limits = {
