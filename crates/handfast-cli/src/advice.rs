@@ -106,6 +106,26 @@ const ROWS: &[Row] = &[
         SERVERS,
         Says::Always("--client-ca FILE; `handfast ca issue --client NAME`"),
     ),
+    row(
+        "unsupported-content-coding",
+        &["get"],
+        Says::Always("leave out --compressed"),
+    ),
+    row(
+        "broken-content-coding",
+        &["get"],
+        Says::Always("leave out --compressed"),
+    ),
+    row(
+        "decompression-bomb",
+        &["get"],
+        Says::Always("--max-filesize BYTES"),
+    ),
+    row(
+        "response-too-large",
+        &["get"],
+        Says::Always("--max-filesize BYTES"),
+    ),
     row("likely-interception", CLIENTS, Says::Always(TRUST)),
     row(
         "trusted-issuer-unusable",

@@ -31,6 +31,7 @@ const PAGES: &[(&str, &str)] = pages![
     "audit-file-unusable",
     "bad-record",
     "bad-signature",
+    "broken-content-coding",
     "ca-busy",
     "ca-crypto",
     "ca-directory-in-use",
@@ -89,6 +90,7 @@ const PAGES: &[(&str, &str)] = pages![
     "crl-file-unusable",
     "crl-file-without-list",
     "crl-unusable",
+    "decompression-bomb",
     "demo-failed",
     "distrusted-key",
     "download-running",
@@ -177,6 +179,7 @@ const PAGES: &[(&str, &str)] = pages![
     "renegotiation-refused",
     "reset",
     "reset-in-handshake",
+    "response-too-large",
     "revocation-unknown",
     "self-signed",
     "server-stopping",
@@ -220,6 +223,7 @@ const PAGES: &[(&str, &str)] = pages![
     "unreachable",
     "unrecognised",
     "unsupported-certificate-version",
+    "unsupported-content-coding",
     "unsupported-key",
     "unsupported-key-encryption",
     "unsupported-key-type",
@@ -368,7 +372,7 @@ mod tests {
             }
             for rest in code
                 .split("Explanation::new(")
-                .chain(code.split("Told::new("))
+                .chain(code.split("Text::new("))
                 .chain(code.split("const ID: &str ="))
             {
                 let rest = rest.trim_start();
@@ -377,7 +381,7 @@ mod tests {
                     ids.extend(first.map(str::to_owned));
                 }
             }
-            if code.contains("Told::new(") {
+            if code.contains("Text::new(") {
                 let looks_like_one = |text: &&str| is_id(text) && text.contains('-');
                 ids.extend(literals(code).filter(looks_like_one).map(str::to_owned));
             }

@@ -10,6 +10,7 @@ mod form;
 mod interrupt;
 mod outcome;
 mod pieces;
+mod receiving;
 mod retry;
 mod sink;
 mod urls;
@@ -155,6 +156,10 @@ async fn fetch(
         true => response.error_for_status().err(),
         false => None,
     };
+    if let Err(error) = args.receiving.apply(&mut response) {
+        response.discard().await;
+        return Err(explained(error));
+    }
     let mut sink = Sink::open(job.target.clone(), deadline).map_err(explained)?;
     part.replace(sink.part());
     let written = copy(args, &method, &mut response, &mut sink).await;

@@ -105,6 +105,32 @@ pub enum Error {
         /// What the parser said.
         problem: String,
     },
+    /// The body has a content coding that is not decoded here.
+    UnsupportedCoding {
+        /// Its name.
+        coding: String,
+    },
+    /// The body cannot be decoded, and was not cut off by the connection.
+    BrokenCoding {
+        /// Its content coding.
+        coding: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The body decodes to far more than was received.
+    DecompressionBomb {
+        /// How many bytes were received.
+        received: u64,
+        /// How many were decoded from them.
+        decoded: u64,
+    },
+    /// The body is larger than its caller allows.
+    TooLarge {
+        /// How many bytes are allowed.
+        limit: u64,
+        /// How many were announced; `None` when more came.
+        announced: Option<u64>,
+    },
     /// The response ended before its end.
     Truncated(Box<Truncation>),
     /// A file of ours cannot be used.
@@ -287,6 +313,44 @@ impl Error {
                     escape_control(problem)
                 ),
             ),
+            Self::UnsupportedCoding { coding } => Explanation::new(
+                "unsupported-content-coding",
+                format!(
+                    "the response has the content coding {}, which cannot be decoded",
+                    escape_control(coding)
+                ),
+            )
+            .with_fix("request it without a content coding"),
+            Self::BrokenCoding { coding, problem } => Explanation::new(
+                "broken-content-coding",
+                format!(
+                    "the response cannot be decoded ({coding}): {}",
+                    escape_control(problem)
+                ),
+            )
+            .with_evidence("the connection did not cut it off: the server sent it like this")
+            .with_fix("request it without a content coding, and tell the server's administrator"),
+            Self::DecompressionBomb { received, decoded } => Explanation::new(
+                "decompression-bomb",
+                format!(
+                    "decoding was stopped: {} were decoded from {}",
+                    bytes(*decoded),
+                    bytes(*received)
+                ),
+            )
+            .with_evidence("content made to fill memory or disks looks like this")
+            .with_fix("if you expect so much, set a limit on the size"),
+            Self::TooLarge { limit, announced } => Explanation::new(
+                "response-too-large",
+                match announced {
+                    Some(announced) => format!(
+                        "the response has {}, and {limit} are allowed",
+                        bytes(*announced)
+                    ),
+                    None => format!("the response has more than the {} allowed", bytes(*limit)),
+                },
+            )
+            .with_fix("allow a larger response"),
             Self::Truncated(truncation) => truncation.explain(),
             Self::File {
                 path,

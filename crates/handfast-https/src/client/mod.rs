@@ -26,6 +26,8 @@
 mod completeness;
 mod connect;
 mod credentials;
+#[cfg(feature = "decoding")]
+mod decoding;
 mod download;
 mod error;
 mod event;
@@ -52,6 +54,8 @@ mod tls_stream;
 mod upload;
 
 pub use completeness::{Framing, Verdict, Whole, judge};
+#[cfg(feature = "decoding")]
+pub use decoding::{DECODED_CODINGS, DecodingLimits};
 pub use download::Download;
 pub use error::{Error, Truncation};
 pub use event::Event;

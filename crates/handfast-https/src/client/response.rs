@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::completeness::{Framing, Verdict, Whole, judge};
+#[cfg(feature = "decoding")]
+use super::decoding::{Decoder, DecodingLimits};
 use super::error::{Error, Truncation};
 use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
@@ -42,9 +44,12 @@ pub struct Response {
     shared: Arc<Shared>,
     callbacks: Callbacks,
     received: u64,
+    received_max: Option<u64>,
     framed_end: bool,
     /// Came together with what [`lend`](Self::lend) was broken off at.
     kept: Vec<u8>,
+    #[cfg(feature = "decoding")]
+    decoder: Option<Box<Decoder>>,
 }
 
 /// What the head of a response says.
@@ -205,7 +210,10 @@ impl Response {
             callbacks: shared.settings.callbacks(request),
             shared,
             received: 0,
+            received_max: None,
             kept: Vec::new(),
+            #[cfg(feature = "decoding")]
+            decoder: None,
         }
     }
 
@@ -278,6 +286,38 @@ impl Response {
         })
     }
 
+    /// Limits the body to so many bytes, as they are received.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] if it is announced to have more; so do the methods that read it once more have come.
+    pub fn limit(&mut self, bytes_max: u64) -> Result<(), Error> {
+        self.received_max = Some(bytes_max);
+        match self.head.framing.expected() {
+            Some(announced) if announced > bytes_max => Err(Error::TooLarge {
+                limit: bytes_max,
+                announced: Some(announced),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// From now on [`chunk`](Self::chunk), [`lend`](Self::lend) and [`bytes`](Self::bytes) give the body without its content
+    /// coding (`Content-Encoding`), if it has one. The header fields and [`received`](Self::received) stay what was
+    /// received. Call it before the body is read; [`DECODED_CODINGS`](super::DECODED_CODINGS) is what the request may accept.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedCoding`]. Reading has more: [`Error::BrokenCoding`], and where it exceeds the limits
+    /// [`Error::TooLarge`] or [`Error::DecompressionBomb`]. A body that was cut off is [`Error::Truncated`], not a broken
+    /// coding.
+    #[cfg(feature = "decoding")]
+    pub fn decode(&mut self, limits: DecodingLimits) -> Result<(), Error> {
+        // There is nothing to decode in a response to HEAD.
+        if self.head.framing != Framing::NoBody {
+            self.decoder = Decoder::new(&self.head.fields, limits)?.map(Box::new);
+        }
+        Ok(())
+    }
+
     /// The next piece of the body; `None` when the body is complete.
     ///
     /// # Errors
@@ -285,6 +325,40 @@ impl Response {
     /// [`Error::Malformed`] when it cannot be known where it ends. [`Error::Upload`] when the body of the request could not
     /// be had, and the server waits for it.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        #[cfg(feature = "decoding")]
+        if self.decoder.is_some() {
+            let piece = self.decoded().await?;
+            return Ok(piece.map(Bytes::copy_from_slice));
+        }
+        self.received_chunk().await
+    }
+
+    /// The next piece of the decoded body.
+    #[cfg(feature = "decoding")]
+    async fn decoded(&mut self) -> Result<Option<&[u8]>, Error> {
+        loop {
+            let Some(decoder) = &mut self.decoder else {
+                return Ok(None);
+            };
+            if decoder.step()? {
+                break;
+            }
+            // Its end is judged before the coding's.
+            let chunk = self.received_chunk().await?;
+            match (chunk, &mut self.decoder) {
+                (Some(chunk), Some(decoder)) => decoder.feed(chunk),
+                (None, Some(decoder)) => {
+                    decoder.end()?;
+                    return Ok(None);
+                }
+                (_, None) => return Ok(None),
+            }
+        }
+        Ok(self.decoder.as_ref().map(|decoder| decoder.piece()))
+    }
+
+    /// The next piece of the body as it is received.
+    async fn received_chunk(&mut self) -> Result<Option<Bytes>, Error> {
         if !self.kept.is_empty() {
             return Ok(Some(std::mem::take(&mut self.kept).into()));
         }
@@ -320,6 +394,15 @@ impl Response {
         &mut self,
         mut take: impl FnMut(&[u8]) -> ControlFlow<B>,
     ) -> Result<Option<B>, Error> {
+        #[cfg(feature = "decoding")]
+        if self.decoder.is_some() {
+            while let Some(piece) = self.decoded().await? {
+                if let ControlFlow::Break(reason) = take(piece) {
+                    return Ok(Some(reason));
+                }
+            }
+            return Ok(None);
+        }
         if !self.kept.is_empty() {
             let kept = std::mem::take(&mut self.kept);
             if let ControlFlow::Break(reason) = take(&kept) {
@@ -400,7 +483,13 @@ impl Response {
             }
         };
         self.received = self.received.saturating_add(lent as u64);
-        Ok(lent)
+        match self.received_max {
+            Some(limit) if self.received > limit => Err(Error::TooLarge {
+                limit,
+                announced: None,
+            }),
+            _ => Ok(lent),
+        }
     }
 
     fn is_short(&self) -> bool {

@@ -13,6 +13,7 @@ use super::body::{Body, BodyArgs};
 use super::credentials::CredentialArgs;
 use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
+use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
 use super::sink::Target;
 use super::urls::{ProtocolArgs, UrlArgs};
@@ -29,6 +30,8 @@ pub(crate) struct Args {
     output: Output,
     #[command(flatten)]
     request: RequestArgs,
+    #[command(flatten)]
+    pub(super) receiving: ReceivingArgs,
     #[command(flatten)]
     protocols: ProtocolArgs,
     #[command(flatten)]
@@ -257,6 +260,7 @@ impl Args {
         let headers = self.fields.fields(&Defaults {
             content_type: body.content_type(),
             accepts_json: self.body.is_json(),
+            accepts_codings: self.receiving.compressed,
         })?;
         let credentials = self.credentials.credentials()?;
         let outputs = self

@@ -1,7 +1,8 @@
 //! The header fields of requests: `-H`, `-A`, `-e`.
 
 use handfast::Explanation;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, REFERER, USER_AGENT};
+use handfast_https::client::DECODED_CODINGS;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, REFERER, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 
 use super::data::read;
@@ -27,6 +28,7 @@ pub(super) struct FieldArgs {
 pub(super) struct Defaults {
     pub(super) content_type: Option<String>,
     pub(super) accepts_json: bool,
+    pub(super) accepts_codings: bool,
 }
 
 /// Behind a referer: redirects set it.
@@ -73,6 +75,9 @@ impl FieldArgs {
             false => "*/*",
         };
         fields.insert(ACCEPT, HeaderValue::from_static(accept));
+        if defaults.accepts_codings {
+            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(DECODED_CODINGS));
+        }
         if let Some(kind) = &defaults.content_type {
             let value = HeaderValue::try_from(kind).map_err(|_| {
                 Failure::new(
@@ -137,7 +142,7 @@ mod tests {
             };
             args.fields(&Defaults {
                 content_type: Some("text/plain".into()),
-                accepts_json: false,
+                ..Defaults::default()
             })
         };
         let found = fields(&[

@@ -24,6 +24,8 @@ pub(super) fn explained(error: Error) -> Failure {
         Error::EmptyReply { .. } => code::EMPTY_REPLY,
         Error::GoAway { .. } => code::HTTP2,
         Error::StreamReset { .. } => code::HTTP2_STREAM,
+        Error::UnsupportedCoding { .. } | Error::BrokenCoding { .. } => code::CONTENT_CODING,
+        Error::TooLarge { .. } | Error::DecompressionBomb { .. } => code::TOO_LARGE,
         Error::File { .. } | Error::DownloadRunning { .. } => code::WRITE,
         Error::Truncated(truncation) => match (&truncation.failure, truncation.framing) {
             (Some(failure), _) => exit_code(failure),

@@ -94,6 +94,8 @@ fn credentials_and_names_are_those_of_curl() {
         &["-A", "me/1", "-e", "https://from.example/"],
         &["-A", "", "-e", ";auto"],
         &["-A", "me/1", "-H", "User-Agent: other"],
+        &["--compressed"],
+        &["--compressed", "-H", "Accept-Encoding: gzip"],
     ];
     for args in table {
         let Some((ours, curl)) = both(&fixture, args, "/", "") else {

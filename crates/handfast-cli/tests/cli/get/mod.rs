@@ -9,6 +9,7 @@ use crate::common::Fixture;
 mod as_curl;
 mod bodies;
 mod codes;
+mod compressed;
 mod endings;
 mod faults;
 #[cfg(unix)]

@@ -130,6 +130,40 @@ fn all() -> Vec<(&'static str, Error)> {
             },
         ),
         (
+            "unsupported-content-coding",
+            Error::UnsupportedCoding {
+                coding: "compress\u{1b}[2J".to_owned(),
+            },
+        ),
+        (
+            "broken-content-coding",
+            Error::BrokenCoding {
+                coding: "gzip",
+                problem: "it ends early".to_owned(),
+            },
+        ),
+        (
+            "decompression-bomb",
+            Error::DecompressionBomb {
+                received: 100_000,
+                decoded: 70_000_000,
+            },
+        ),
+        (
+            "response-too-large",
+            Error::TooLarge {
+                limit: 1000,
+                announced: Some(1001),
+            },
+        ),
+        (
+            "response-too-large.more",
+            Error::TooLarge {
+                limit: 1000,
+                announced: None,
+            },
+        ),
+        (
             "truncated",
             cut(
                 Some(Framing::Length(1000)),
