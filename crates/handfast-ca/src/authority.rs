@@ -41,6 +41,7 @@ const CERTS: &str = "certs";
 
 /// Options for a new authority.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct InitOptions {
     /// Its name. Default: `handfast local CA` and the beginning of its key's identifier, so that two
     /// authorities never have the same one.

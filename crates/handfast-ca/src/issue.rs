@@ -39,6 +39,7 @@ const ORGANIZATION: &str = "handfast local certificate";
 /// request.days = 90;
 /// ```
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct IssueRequest {
     /// The names to certify: host names, also with wildcards or internationalized, and IP addresses. For
     /// a client also, at most once, its owner: a user name, a full name or a mail address, which becomes

@@ -244,10 +244,8 @@ fn certificates_are_valid_as_long_as_requested() {
     assert_eq!(issued.not_after - issued.not_before + 1, 397 * day);
     assert!(!issued.shortened);
 
-    let options = InitOptions {
-        days: 30,
-        ..Default::default()
-    };
+    let mut options = InitOptions::default();
+    options.days = 30;
     let short_lived = Fixture::with(&options);
     let issued = short_lived
         .authority
@@ -610,10 +608,8 @@ fn certificates_made_elsewhere_with_the_key_are_revoked_by_their_file() {
 
 #[test]
 fn certificates_of_another_authority_of_the_same_name_are_not_revoked() {
-    let named = InitOptions {
-        common_name: Some("Our CA".to_owned()),
-        ..InitOptions::default()
-    };
+    let mut named = InitOptions::default();
+    named.common_name = Some("Our CA".to_owned());
     let (one, other) = (Fixture::with(&named), Fixture::with(&named));
     let foreign = other
         .authority

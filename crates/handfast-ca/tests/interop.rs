@@ -127,12 +127,10 @@ fn all_accept_certificates_of_users() {
 
 #[test]
 fn all_accept_explicitly_permitted_names() {
-    let options = InitOptions {
-        permit: ["corp.example", "192.0.2.0/24", "2001:db8::7"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..Default::default()
-    };
+    let mut options = InitOptions::default();
+    options.permit = ["corp.example", "192.0.2.0/24", "2001:db8::7"]
+        .map(str::to_owned)
+        .to_vec();
     let home = Fixture::with(&options);
     let ca = home.authority.certificate_file();
     let names = [

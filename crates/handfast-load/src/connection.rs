@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, ReadOutcome, Received};
+use handfast::{Connection, Ending, Error, NetworkCause, PeerCause, Phase, ReadOutcome};
 use handfast_dial::connect_error;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
@@ -227,8 +227,9 @@ impl MeasuredConnection {
         loop {
             let drained = match receive(&mut self.tls, &self.socket) {
                 Ok(received) => {
-                    desk.sample.bytes_received += received.count as u64;
-                    received.count == 0 || !received.is_full && !insist
+                    let (count, is_full) = received;
+                    desk.sample.bytes_received += count as u64;
+                    count == 0 || !is_full && !insist
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::NotConnected => return Ok(Status::Open),
@@ -498,14 +499,15 @@ impl Passing<'_, '_, '_> {
     }
 }
 
-/// Reads once from the socket.
+/// Reads once from the socket: how much, and whether that filled the buffer.
 #[cfg(unix)]
-fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
-    tls.receive_from(socket)
+fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<(usize, bool)> {
+    let received = tls.receive_from(socket)?;
+    Ok((received.count, received.is_full))
 }
 
 #[cfg(not(unix))]
-fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
+fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<(usize, bool)> {
     let room = tls.receive_room();
     let offered = room.len();
     let count = io::Read::read(&mut &*socket, room)?;
@@ -513,10 +515,7 @@ fn receive(tls: &mut Connection, socket: &TcpStream) -> io::Result<Received> {
         0 => tls.received_end(),
         _ => tls.received(count),
     }
-    Ok(Received {
-        count,
-        is_full: count == offered,
-    })
+    Ok((count, count == offered))
 }
 
 /// The error for the operating system's error in this phase.

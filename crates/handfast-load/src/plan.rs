@@ -10,6 +10,7 @@ use url::{Host, Url};
 
 /// The origin and resource of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// The host: a DNS name or an IP address without brackets.
     pub host: String,
@@ -105,6 +106,7 @@ impl fmt::Display for Target {
 
 /// The request that is sent repeatedly.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Request {
     /// The method. Default GET.
     pub method: Method,
@@ -164,6 +166,7 @@ impl Request {
 
 /// The HTTP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Protocol {
     /// The server's choice by ALPN; HTTP/1.1 without one.
     #[default]
@@ -176,6 +179,7 @@ pub enum Protocol {
 
 /// How connections are made and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Handshake {
     /// Connections are opened before the clock starts and kept as long as the server keeps them.
     #[default]
@@ -189,6 +193,7 @@ pub enum Handshake {
 
 /// When requests are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Pacing {
     /// Closed loop: each connection (or stream) sends its next request when the last is answered.
     /// A stalled server gets fewer requests, so a stall has little effect on the result.
@@ -205,6 +210,7 @@ pub enum Pacing {
 
 /// A load test.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Plan {
     /// The target.
     pub target: Target,

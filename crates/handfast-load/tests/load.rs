@@ -93,6 +93,7 @@ fn every_way(address: SocketAddr, tls: impl Fn() -> ClientContextBuilder, body: 
                     assert_eq!(full + resumed, 97, "{what}");
                     assert!(resumed >= 80, "{what}: {resumed} resumed");
                 }
+                other => unreachable!("{other:?}"),
             }
             let ends = measured.ends;
             let all = ends.close_notify + ends.premature + ends.reset + ends.ours;

@@ -68,6 +68,7 @@ impl Default for ClosePolicy {
 
 /// The limits on waiting for the peer's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LingerLimits {
     /// The time without data. Default 5 s: several retransmissions of a lost segment.
     pub silence: Duration,

@@ -74,6 +74,7 @@ pub enum ReadOutcome {
 
 /// The result of one read of a channel (`Connection::receive_from`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Received {
     /// The number of bytes; 0 at the end of the channel.
     pub count: usize,

@@ -226,10 +226,8 @@ async fn lingering_gives_up_on_a_peer_that_never_ends() {
         CloseOutcome::SentOnly
     );
     let (_client, mut server) = ends(TlsVersion::Tls13).over_tcp().await;
-    let limits = LingerLimits {
-        silence: SHORT,
-        ..LingerLimits::default()
-    };
+    let mut limits = LingerLimits::default();
+    limits.silence = SHORT;
     assert_eq!(
         server.close(ClosePolicy::Linger(limits)).await,
         CloseOutcome::SentOnly

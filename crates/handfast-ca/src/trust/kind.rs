@@ -2,6 +2,7 @@
 
 /// A kind of trust store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StoreKind {
     /// The operating system's.
     System,

@@ -154,7 +154,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
             .map_err(|error| unwritable(path, &error))?;
     }
     let report_text = if args.output.json {
-        format!("{:#}\n", report::json(&plan, &measured, &about))
+        report::json(&plan, &measured, &about)
     } else {
         output::fit(&report::text(&plan, &measured))
     };
@@ -183,11 +183,11 @@ fn about() -> report::About {
     let host = String::new();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     versions.push(format!("{processors} processors"));
-    report::About {
-        started: unix_now(),
-        host,
-        versions,
-    }
+    let mut about = report::About::default();
+    about.started = unix_now();
+    about.host = host;
+    about.versions = versions;
+    about
 }
 
 /// Refuses a test that exceeds this machine's limits: its failures would look like the server's.

@@ -149,11 +149,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn init(dir: &Path, args: InitArgs) -> Result<(), Failure> {
-    let options = InitOptions {
-        common_name: args.name.clone(),
-        permit: args.permit.clone(),
-        days: args.days.unwrap_or(CA_DAYS_DEFAULT),
-    };
+    let mut options = InitOptions::default();
+    options.common_name.clone_from(&args.name);
+    options.permit.clone_from(&args.permit);
+    options.days = args.days.unwrap_or(CA_DAYS_DEFAULT);
     let (authority, created) = match Authority::init(dir, &options) {
         Ok(authority) => (authority, true),
         // The authority matches: running it again changes nothing.
@@ -204,15 +203,15 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
     } else {
         None
     };
-    let request = IssueRequest {
-        names: args.names,
-        client: args.client,
-        days: args.days,
-        out: Some(args.out),
-        key_type: args.key_type,
-        passphrase,
-        overwrite: args.force,
+    let mut request = match args.client {
+        true => IssueRequest::client(args.names),
+        false => IssueRequest::server(args.names),
     };
+    request.days = args.days;
+    request.out = Some(args.out);
+    request.key_type = args.key_type;
+    request.passphrase = passphrase;
+    request.overwrite = args.force;
     let explained = |error| issue_failure(error, args.client);
     let authority = match Authority::open(dir) {
         Err(CaError::Missing { .. }) => {

@@ -85,6 +85,7 @@ impl Default for Chunks {
 
 /// The chunks do not follow the grammar.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Malformed {
     /// The problem.
     pub what: &'static str,

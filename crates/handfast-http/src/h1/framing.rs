@@ -20,6 +20,7 @@ pub enum Framing {
 
 /// Why the end of a message cannot be determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fault {
     /// `Transfer-Encoding` in HTTP/1.0, which does not define it.
     CodingInHttp10,

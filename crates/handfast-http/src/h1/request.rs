@@ -18,6 +18,7 @@ const FIELDS_ON_STACK: usize = 100;
 
 /// A request head.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Head {
     /// Its method.
     pub method: Method,

@@ -18,6 +18,7 @@ const QUOTE_MAX: usize = 60;
 
 /// A response head.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Head {
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,
@@ -45,6 +46,7 @@ pub struct Bounds {
 
 /// The received bytes are not a valid response.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Malformed {
     /// The problem.
     pub what: Cow<'static, str>,
@@ -126,6 +128,7 @@ fn refuse_early(bytes: &[u8]) -> Option<Malformed> {
 
 /// A head without its fields.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Brief {
     /// HTTP/1.1 or HTTP/1.0.
     pub version: Version,

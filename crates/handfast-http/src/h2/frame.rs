@@ -97,6 +97,7 @@ pub mod code {
 
 /// A complete frame other than DATA.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Frame<'b> {
     /// Its type.
     pub kind: u8,
@@ -187,6 +188,7 @@ impl From<Joined> for Vec<u8> {
 
 /// Why bytes cannot be parsed as frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Unframed {
     /// A frame is larger than allowed.
     TooLarge,

@@ -287,6 +287,7 @@ impl Cut {
 
 /// A violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Violation {
     /// The error code for the GOAWAY (RFC 9113, section 7).
     pub code: u32,

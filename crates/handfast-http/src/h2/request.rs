@@ -98,6 +98,7 @@ pub struct Head {
 
 /// A request without its body.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Request {
     /// Method, target, fields.
     pub head: http::Request<()>,

@@ -16,6 +16,7 @@ pub struct Responses;
 
 /// A response without its body.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Response {
     /// Its status.
     pub status: StatusCode,

@@ -71,6 +71,7 @@ pub trait Observer: Send + Sync + 'static {
 
 /// A limit on what one address may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AddressLimit {
     /// [`Limits::connections_per_address_max`](super::Limits::connections_per_address_max): a connection was reset.
     Connections,

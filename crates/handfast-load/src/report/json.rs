@@ -11,7 +11,7 @@ use super::{About, PERCENTILES, log_bounds, millis, remarks};
 /// Steps of a histogram.
 const STEPS: usize = 200;
 
-/// The whole report as JSON.
+/// The whole report as JSON, indented.
 ///
 /// `schema` is `handfast-bench/2`; fields may be added to it, never changed. (In 1, a complete response
 /// was complete whatever its status.) Times are in
@@ -35,7 +35,11 @@ const STEPS: usize = 200;
 /// | `seconds` | a list with `second`, `length_s`, `complete`, `failed`, `handshakes`, `bytes_received`, `requests_per_second`, `p50_ms`, `p90_ms`, `p99_ms`, `max_ms`, `waiting` |
 /// | `generator` | `threads`, `cpu_s`, `requests_per_cpu_second`, `saturated`, `gave_up` |
 /// | `remarks` | notes on the results, a sentence each |
-pub fn json(plan: &Plan, measured: &Measurements, about: &About) -> Value {
+pub fn json(plan: &Plan, measured: &Measurements, about: &About) -> String {
+    format!("{:#}\n", value(plan, measured, about))
+}
+
+fn value(plan: &Plan, measured: &Measurements, about: &About) -> Value {
     let requests = &measured.requests;
     let (full, resumed) = measured.handshakes();
     let statuses: Map<String, Value> = measured

@@ -8,7 +8,7 @@ use rustls::client::Resumption;
 use super::choices::{Choices, nothing_left};
 use super::ech::{Ech, EchConfigs};
 use super::own_offer::OwnOffer;
-use super::{Clock, ResumedServer, Settings, Timeouts, common_settings};
+use super::{Clock, ClockOfRustls, ResumedServer, Settings, Timeouts, common_settings};
 use crate::callback_data::{self, Session};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause};
@@ -345,7 +345,7 @@ impl ClientContextBuilder {
         let mut versions = choices.allowed();
         let builder = rustls::ClientConfig::builder_with_details(
             Arc::clone(&provider),
-            Arc::new(clock.clone()),
+            Arc::new(ClockOfRustls(clock.clone())),
         );
         let builder = match ech.mode()? {
             None => builder.with_protocol_versions(&choices.versions()),

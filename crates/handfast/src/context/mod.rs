@@ -128,9 +128,13 @@ impl fmt::Debug for Clock {
     }
 }
 
-impl rustls::time_provider::TimeProvider for Clock {
+/// A [`Clock`] for rustls.
+#[derive(Debug)]
+struct ClockOfRustls(Clock);
+
+impl rustls::time_provider::TimeProvider for ClockOfRustls {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(self.now())
+        Some(self.0.now())
     }
 }
 

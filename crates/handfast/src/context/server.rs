@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::choices::{Choices, nothing_left};
 use super::clients::{ClientAuth, ClientPolicy, verifier};
 use super::identities::{Identities, Resolver};
-use super::{Clock, Settings, Timeouts, common_settings};
+use super::{Clock, ClockOfRustls, Settings, Timeouts, common_settings};
 use crate::by_name::ByName;
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause};
@@ -230,7 +230,7 @@ impl ServerContextBuilder {
         }
         let builder = rustls::ServerConfig::builder_with_details(
             Arc::clone(&provider),
-            Arc::new(self.clock.clone()),
+            Arc::new(ClockOfRustls(self.clock.clone())),
         )
         .with_protocol_versions(&self.choices.versions())
         .map_err(nothing_left)?;

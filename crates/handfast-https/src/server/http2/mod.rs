@@ -164,6 +164,7 @@ impl<H: Handler> Http2<H> {
             head,
             length,
             expects,
+            ..
         } = request;
         if head.method() == Method::CONNECT {
             let status = StatusCode::METHOD_NOT_ALLOWED;

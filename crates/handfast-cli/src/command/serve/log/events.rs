@@ -119,6 +119,7 @@ pub(super) fn address_limited(event: &LimitEvent) -> String {
         AddressLimit::Connections => "connections at once were reset",
         AddressLimit::Handshakes => "new connections were reset",
         AddressLimit::Requests => "requests were answered with 429",
+        _ => "connections or requests were refused",
     };
     let whose = match event.address {
         Some(address) => format!("of {address}"),
