@@ -34,11 +34,7 @@ pub(super) fn answer<H: Handler>(
             Err(wait) => too_many(wait),
         };
         let user = response.extensions_mut().remove::<User>();
-        let response = if is_head {
-            headless(response)
-        } else {
-            response
-        };
+        let response = allowed(response, is_head);
         flight.record(|record| {
             record.user = user;
             record.status = Some(response.status());
@@ -57,6 +53,26 @@ fn too_many(wait: Duration) -> Response {
         .headers_mut()
         .insert(RETRY_AFTER, seconds.max(1).into());
     response
+}
+
+/// The answer without what HTTP does not let it have, whatever a handler says.
+fn allowed(mut response: Response, is_head: bool) -> Response {
+    match response.status() {
+        // The client would wait for the final response.
+        status if status.is_informational() => {
+            let text = "the response has an interim status code\n";
+            allowed(plain(StatusCode::INTERNAL_SERVER_ERROR, text), is_head)
+        }
+        // Neither content nor, for 204, a length (RFC 9110, sections 8.6, 15.3.5 and 15.3.6).
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+            response.map(|_| Body::empty())
+        }
+        // A length is that of the response to a request without conditions (RFC 9110, section 8.6).
+        StatusCode::NOT_MODIFIED => response.map(|_| Body::empty()),
+        _ if is_head => headless(response),
+        _ => response,
+    }
 }
 
 /// The answer to HEAD: what the answer to GET would say of its body, without it (RFC 9110, section

@@ -447,6 +447,59 @@ fn what_a_handler_says_of_a_connection_of_http1_is_left_out() {
     assert_eq!(client.next_of(DATA).payload, b"whole");
 }
 
+/// With a body, or the end of one, a client would take what follows for something else.
+#[test]
+fn responses_that_have_no_body_are_sent_without_one() {
+    let server = Fixture::start(Setup::default(), |_| {
+        |request: Request, _: Arc<ConnectionInfo>| async move {
+            let path = request.uri().path().to_owned();
+            let (status, kind) = path[1..].split_once('/').unwrap();
+            let mut response = Response::new(match kind {
+                "whole" => Body::from("body"),
+                _ => Body::new(request.into_body()),
+            });
+            *response.status_mut() = status.parse().unwrap();
+            response.headers_mut().insert("content-length", 4.into());
+            response
+        }
+    });
+    // By status: what HTTP/1.1 says of the length, and whether there is a body.
+    for (status, length, has_body) in [
+        (204, None, false),
+        (205, Some("0"), false),
+        (304, Some("4"), false),
+        (200, Some("4"), true),
+    ] {
+        for kind in ["whole", "streamed"] {
+            let path = format!("/{status}/{kind}");
+            let mut client = Client::new(&server);
+            client.send(&post(1, &path, &[]));
+            client.send(&frame(DATA, END_STREAM, 1, b"body"));
+            let head = client.next_of(HEADERS);
+            assert_eq!(head.flags & END_STREAM != 0, !has_body, "{path}");
+            if has_body {
+                assert_eq!(client.next_of(DATA).payload, b"body", "{path}");
+            }
+            client.send(&get(3, &format!("/{status}/whole")));
+            assert_eq!(client.next_of(HEADERS).stream, 3, "{path}");
+            let reply = server.ask(&format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody"
+            ));
+            assert_eq!(
+                (reply.status, reply.field("content-length")),
+                (status, length)
+            );
+            assert_eq!(reply.body, if has_body { &b"body"[..] } else { b"" });
+        }
+    }
+    let interim = server.get("/103/whole");
+    assert_eq!(interim.status, 500);
+    server.wait_idle();
+    for request in server.witness.events().requests {
+        assert_eq!(request.end, TransferEnd::Complete, "{request:?}");
+    }
+}
+
 /// The client opens no window beyond those that it begins with: the end of a body needs none.
 #[test]
 fn a_reply_ends_also_when_the_window_is_used_up() {
