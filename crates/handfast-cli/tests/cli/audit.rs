@@ -485,6 +485,29 @@ fn a_path_that_cannot_be_written_is_an_error_before_listening() {
     );
 }
 
+/// However many connections wait, and however long.
+#[test]
+fn a_server_without_a_free_connection_is_one_line_and_one_record() {
+    let place = Place::new();
+    let log = place.text("access.log");
+    let more = ["--connections-max", "1", "--log", &log];
+    let mut server = place.serve("full", &more);
+    let connect = || TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let waiting: Vec<_> = (0..4).map(|_| connect()).collect();
+    let record = server.wait_for(1).remove(0);
+    assert_eq!(record["event"], "connections-full", "{record:#}");
+    assert_eq!(record["connections_max"], 1, "{record:#}");
+    drop(waiting);
+    server.signal("TERM");
+    assert!(server.running.wait(PATIENCE).is_some());
+    let records = server.lines();
+    let full = |record: &&Value| record["event"] == "connections-full";
+    assert_eq!(records.iter().filter(full).count(), 1, "{records:#?}");
+    let log = fs::read_to_string(log).unwrap();
+    let told = "1 connections are open, the maximum: more wait until one ends";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+}
+
 /// Left behind by a server that was killed, or whose disk was full.
 #[test]
 fn a_file_that_ends_within_a_line_is_gone_on_with_on_the_next() {

@@ -79,7 +79,7 @@ impl Download {
     }
 
     /// Gives the file its final name, of which there was proof. Its bytes are on the disk before: what has the
-    /// name is whole, also when the power fails the moment after.
+    /// name is whole, also when the power fails the moment after. The name is on the disk afterwards, where the system can do that.
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be written out or renamed: then it keeps the name that ends in `.part`.
@@ -97,10 +97,26 @@ impl Download {
             file.sync_data()
                 .map_err(|error| unusable(part, "write", error))?;
             fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
+            sync_directory_of(&self.target);
         }
         Ok(self.target)
     }
 }
+
+/// Writes the name to the disk, too. The file is whole either way, so a directory that cannot be read or synchronized is no
+/// error.
+#[cfg(unix)]
+fn sync_directory_of(path: &Path) {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let opened = File::open(directory.unwrap_or(Path::new(".")));
+    let _ = opened.and_then(|directory| directory.sync_all());
+}
+
+/// Other systems open no directory.
+#[cfg(not(unix))]
+fn sync_directory_of(_: &Path) {}
 
 /// Pieces of less than this are gathered: half of a record.
 const GATHERED_BYTES: usize = 8 * 1024;

@@ -4,6 +4,7 @@
 mod clock;
 mod descriptors;
 mod disk;
+mod durable;
 mod files;
 mod killed;
 mod randomness;
@@ -61,6 +62,20 @@ impl Place {
 
     /// `serve`, started by this program with these arguments.
     fn serve_by(&self, launcher: &[&str], more: &[&str]) -> Serving {
+        let (running, port) = self.start_by(launcher, more);
+        let port = port.unwrap_or_else(|| panic!("{}", running.output()));
+        Serving { running, port }
+    }
+
+    /// The same, if it starts.
+    fn try_serve_by(&self, launcher: &[&str], more: &[&str]) -> Option<Serving> {
+        let (running, port) = self.start_by(launcher, more);
+        let is_forbidden = running.output().contains("Operation not permitted");
+        assert!(port.is_some() || is_forbidden, "{}", running.output());
+        port.map(|port| Serving { running, port })
+    }
+
+    fn start_by(&self, launcher: &[&str], more: &[&str]) -> (Running, Option<u16>) {
         let mut words: Vec<OsString> = launcher.iter().map(OsString::from).collect();
         words.extend([HANDFAST, "serve", "--listen", "127.0.0.1:0"].map(OsString::from));
         words.extend(["--cert".into(), self.fixture.chain.clone().into()]);
@@ -71,13 +86,11 @@ impl Place {
             .args(words)
             .env("HANDFAST_CA_DIR", self.fixture.path("no-such-ca"))
             .start();
-        let port = running
-            .wait_until(PATIENCE, |output| {
-                let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
-                rest.split_once("/\n")?.0.parse().ok()
-            })
-            .unwrap_or_else(|| panic!("{}", running.output()));
-        Serving { running, port }
+        let port = running.wait_until(PATIENCE, |output| {
+            let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
+            rest.split_once("/\n")?.0.parse().ok()
+        });
+        (running, port)
     }
 
     /// `get` with these arguments, started by a shell that has run this before.
