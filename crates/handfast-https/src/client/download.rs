@@ -107,10 +107,11 @@ impl Download {
 /// error.
 #[cfg(unix)]
 fn sync_directory_of(path: &Path) {
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let opened = File::open(directory.unwrap_or(Path::new(".")));
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let opened = File::open(directory);
     let _ = opened.and_then(|directory| directory.sync_all());
 }
 
