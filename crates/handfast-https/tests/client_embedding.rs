@@ -72,7 +72,13 @@ async fn a_request_tells_its_own_observer_alone() {
             let told = Arc::new(Mutex::new(Vec::new()));
             let log = Arc::clone(&told);
             let upload = Upload::repeatable(move || io::Cursor::new(vec![b'x'; length]));
+            let first = Arc::clone(&told);
             let request = fixture.put(upload).with_observer(move |event| {
+                if let Event::Requesting { .. } = event {
+                    first.lock().unwrap().push("requesting".to_owned());
+                }
+            });
+            let request = request.with_observer(move |event| {
                 let line = match event {
                     Event::Uploading { piece } => format!("{} bytes", piece.len()),
                     Event::Secured { .. } => "secured".into(),
@@ -86,8 +92,8 @@ async fn a_request_tells_its_own_observer_alone() {
             (request, told)
         });
         for ((request, told), expected) in requests.into_iter().zip([
-            ["secured", "3 bytes", "responding", "10 came"],
-            ["reused", "5 bytes", "responding", "10 came"],
+            ["secured", "requesting", "3 bytes", "responding", "10 came"],
+            ["reused", "requesting", "5 bytes", "responding", "10 came"],
         ]) {
             assert_eq!(text(&client, request).await.unwrap().len(), 10, "{alpn}");
             assert_eq!(*told.lock().unwrap(), expected, "{alpn}");

@@ -11,10 +11,16 @@ mod interrupt;
 mod outcome;
 mod pieces;
 mod receiving;
+mod reports;
 mod retry;
+mod show;
 mod sink;
+mod timing;
+mod trace;
+mod transfer;
 mod urls;
 mod watch;
+mod write_out;
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
@@ -23,12 +29,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use handfast_https::client::{Client, Response};
+use handfast_https::client::{Client, Error, Response};
 use http::{Method, StatusCode};
 
-use self::outcome::explained;
 use self::retry::Retries;
+use self::show::Show;
 use self::sink::{Sink, Written};
+use self::transfer::Recorder;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -44,6 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let jobs = args.jobs()?;
+    let show = args.show.open()?;
     let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
     let client = context::client(args)?;
     let runtime = crate::runtime::current_thread().map_err(|error| {
@@ -55,7 +63,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let fetching = async {
         let mut last = Ok(());
         let mut began = Instant::now();
-        for job in jobs {
+        for (number, job) in jobs.into_iter().enumerate() {
             if let Err(failure) = std::mem::replace(&mut last, Ok(())) {
                 // As curl: the others are fetched nevertheless, and the exit code is that of the last one.
                 if !args.is_silent() {
@@ -63,7 +71,14 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
                 }
             }
             began = Instant::now();
-            match fetch_with_retries(args, &client, &job, &part).await {
+            let recorder = Recorder::new(&job.url, number, job.request.method());
+            let telling = Telling {
+                show: &show,
+                recorder: &recorder,
+            };
+            let fetched = fetch_with_retries(args, &client, &job, &part, telling).await;
+            telling.over(fetched.as_ref().map(|_| ()));
+            match fetched {
                 Ok(Written::All) => {}
                 // The reader has closed the pipe: stop.
                 Ok(Written::ReaderGone | Written::Unread(_)) => return Ok(()),
@@ -93,6 +108,21 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     fetched
 }
 
+/// A transfer is recorded, and shown when it is over.
+#[derive(Clone, Copy)]
+struct Telling<'a> {
+    show: &'a Show,
+    recorder: &'a Recorder,
+}
+
+impl Telling<'_> {
+    fn over(self, result: Result<(), &Failure>) {
+        let mut transfer = self.recorder.transfer();
+        transfer.over(result);
+        self.show.over(&transfer);
+    }
+}
+
 /// What came of an attempt.
 enum Attempt {
     Done(Written),
@@ -105,10 +135,11 @@ async fn fetch_with_retries(
     client: &Client,
     job: &arguments::Job,
     part: &RefCell<Option<PathBuf>>,
+    telling: Telling<'_>,
 ) -> Result<Written, Failure> {
     let mut retries = args.retry.begin();
     loop {
-        let (why, wait) = match fetch(args, client, job, part, &mut retries).await {
+        let (why, wait) = match fetch(args, client, job, part, telling, &mut retries).await {
             Ok(Attempt::Done(written)) => return Ok(written),
             Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
             Err(failure) => match retries.after_failure(&failure) {
@@ -123,6 +154,7 @@ async fn fetch_with_retries(
             ));
         }
         tokio::time::sleep(wait).await;
+        telling.recorder.restart();
     }
 }
 
@@ -131,14 +163,22 @@ async fn fetch(
     client: &Client,
     job: &arguments::Job,
     part: &RefCell<Option<PathBuf>>,
+    telling: Telling<'_>,
     retries: &mut Retries<'_>,
 ) -> Result<Attempt, Failure> {
     let deadline = args
         .total_max()
         .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+    let Telling { show, recorder } = telling;
+    let explained = |error: Error| {
+        recorder.transfer().broken(&error);
+        outcome::explained(error)
+    };
     part.replace(None);
     let method = job.request.method().clone();
-    let mut response = client.send(job.request.clone()).await.map_err(explained)?;
+    let request = show.observe(job.request.clone(), recorder);
+    let mut response = client.send(request).await.map_err(explained)?;
+    recorder.transfer().responding(&response);
     if job.request.is_repeatable()
         && let Some(wait) = retries.after_reply(response.status(), response.headers())
     {
@@ -162,7 +202,11 @@ async fn fetch(
     }
     let mut sink = Sink::open(job.target.clone(), deadline).map_err(explained)?;
     part.replace(sink.part());
-    let written = copy(args, &method, &mut response, &mut sink).await;
+    recorder.transfer().file = sink.path();
+    let written = copy(args, &method, &mut response, &mut sink, show)
+        .await
+        .map_err(explained);
+    recorder.transfer().received = response.received();
     if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
         // Otherwise the next message would follow the last byte of the body.
         output::note("");
@@ -180,6 +224,7 @@ async fn fetch(
         Ok(finished) => finished,
         Err(error) => return Err(sink.keep(explained(error))),
     };
+    recorder.transfer().finished(&finished);
     if args.includes_head()
         && let Some(trailers) = &finished.trailers
     {
@@ -208,21 +253,28 @@ async fn copy(
     method: &Method,
     response: &mut Response,
     sink: &mut Sink,
-) -> Result<Written, Failure> {
+    show: &Show,
+) -> Result<Written, Error> {
     if args.includes_head() || *method == Method::HEAD {
-        let head = watch::head_text(response, sink.is_terminal());
-        match sink.write(&head).map_err(explained)? {
+        let head = watch::head_text(
+            response.version(),
+            response.status(),
+            response.headers(),
+            sink.is_terminal(),
+        );
+        match sink.write(&head)? {
             Written::All => {}
             stopped => return Ok(stopped),
         }
     }
     let stopped = response
-        .lend(|piece| match sink.write(piece) {
-            Ok(Written::All) => ControlFlow::Continue(()),
-            stopped => ControlFlow::Break(stopped),
+        .lend(|piece| {
+            show.received(piece);
+            match sink.write(piece) {
+                Ok(Written::All) => ControlFlow::Continue(()),
+                stopped => ControlFlow::Break(stopped),
+            }
         })
         .await;
-    stopped
-        .and_then(|stopped| stopped.unwrap_or(Ok(Written::All)))
-        .map_err(explained)
+    stopped.and_then(|stopped| stopped.unwrap_or(Ok(Written::All)))
 }

@@ -116,11 +116,17 @@ impl Request {
     }
 
     /// Tells this function what happens in its exchange, as it happens, besides
-    /// [that of the client](super::ClientBuilder::observer). A connection that is closed afterwards, with others, is none of
-    /// it. Default: none.
+    /// [that of the client](super::ClientBuilder::observer) and those that were given before. A connection that is closed
+    /// afterwards, with others, is none of it. Default: none.
     #[must_use]
     pub fn with_observer(mut self, observe: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
-        self.observer = Some(Callback(Arc::new(observe)));
+        self.observer = Some(match self.observer.take() {
+            None => Callback(Arc::new(observe)),
+            Some(Callback(before)) => Callback(Arc::new(move |event: &Event<'_>| {
+                before(event);
+                observe(event);
+            })),
+        });
         self
     }
 

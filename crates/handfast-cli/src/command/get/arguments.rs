@@ -15,6 +15,7 @@ use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
+use super::show::ShowArgs;
 use super::sink::Target;
 use super::urls::{ProtocolArgs, UrlArgs};
 use crate::failure::{Failure, code};
@@ -28,6 +29,8 @@ pub(crate) struct Args {
     urls: UrlArgs,
     #[command(flatten)]
     output: Output,
+    #[command(flatten)]
+    pub(super) show: ShowArgs,
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
@@ -192,6 +195,8 @@ impl FromStr for Resolve {
 /// One URL: the request, and the target of the response.
 #[derive(Debug)]
 pub(super) struct Job {
+    /// As it was typed.
+    pub(super) url: String,
     pub(super) request: Request,
     pub(super) target: Target,
 }
@@ -273,8 +278,8 @@ impl Args {
             .iter()
             .enumerate()
             .zip(outputs)
-            .map(|((number, url), output)| {
-                let url = body.url(with_scheme(url), number);
+            .map(|((number, typed), output)| {
+                let url = body.url(with_scheme(typed), number);
                 let method = self.method(&body, number)?;
                 let mut request = Request::new(method, &url).map_err(explained)?;
                 credentials.put_into(&mut request)?;
@@ -295,7 +300,12 @@ impl Args {
                     None if self.output.remote_name => Target::File(remote_name(&request)?),
                     None => Target::Stdout,
                 };
-                Ok(Job { request, target })
+                let url = typed.clone();
+                Ok(Job {
+                    url,
+                    request,
+                    target,
+                })
             })
             .collect()
     }

@@ -71,6 +71,14 @@ impl Sink {
         }
     }
 
+    /// The file that has the body when it is complete.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::File(download) => Some(download.path().to_owned()),
+        }
+    }
+
     /// Whether it is written to a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Stdout(screen) if screen.is_terminal)

@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use handfast::{PathAnchor, Report, TrustSource, escape_control, format_utc};
-use handfast_https::client::{Event, Response};
+use handfast_https::client::Event;
 use handfast_probe::UnverifiedReply;
 use http::header::{AUTHORIZATION, COOKIE, HeaderName, PROXY_AUTHORIZATION, SET_COOKIE};
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 
 use crate::output::{Palette, Tone, note};
 use crate::trust_args::trust_problems;
@@ -48,7 +48,13 @@ fn without_userinfo(text: &str) -> String {
     shown
 }
 
+/// Shows an event on stderr.
 pub(super) fn event(event: &Event<'_>) {
+    lines(event, &mut Lines(&mut on_stderr));
+}
+
+/// What is said of an event, line by line.
+pub(super) fn lines(event: &Event<'_>, out: &mut Lines<'_>) {
     match event {
         Event::Resolved {
             host,
@@ -56,7 +62,7 @@ pub(super) fn event(event: &Event<'_>) {
             took,
         } => {
             let list: Vec<_> = addresses.iter().map(|a| a.ip().to_string()).collect();
-            print(format!(
+            out.print(format!(
                 "resolve: {} is {} ({})",
                 escape_control(host),
                 list.join(", "),
@@ -64,22 +70,22 @@ pub(super) fn event(event: &Event<'_>) {
             ));
         }
         Event::Connected { address, took } => {
-            print(format!("connect: {address} ({})", millis(*took)));
+            out.print(format!("connect: {address} ({})", millis(*took)));
         }
         Event::Proxied {
             proxy,
             server,
             took,
         } => {
-            print(format!(
+            out.print(format!(
                 "proxy: {} connected to {} ({})",
                 escape_control(proxy),
                 escape_control(server),
                 millis(*took)
             ));
         }
-        Event::Secured { report } => secured(report),
-        Event::Probing { error } => print(format!(
+        Event::Secured { report } => secured(report, out),
+        Event::Probing { error } => out.print(format!(
             "handshake: {}; asking the server {}",
             error.explain().what,
             match UnverifiedReply::is_worthwhile(error) {
@@ -87,9 +93,9 @@ pub(super) fn event(event: &Event<'_>) {
                 false => "what it accepts",
             }
         )),
-        Event::Reused { address } => print(format!("connection to {address} is reused")),
+        Event::Reused { address } => out.print(format!("connection to {address} is reused")),
         Event::Retrying { error } => {
-            print(format!("not answered ({error}): sending the request again"));
+            out.print(format!("not answered ({error}): sending the request again"));
         }
         Event::Requesting {
             method,
@@ -98,13 +104,13 @@ pub(super) fn event(event: &Event<'_>) {
             headers,
             body_bytes,
         } => {
-            line('>', format!("{method} {url} {version:?}"));
-            fields('>', headers);
-            line('>', "");
+            out.line('>', format!("{method} {url} {version:?}"));
+            out.fields('>', headers);
+            out.line('>', "");
             if let Some(body_bytes) = body_bytes
                 && *body_bytes > 0
             {
-                print(format!("request: {body_bytes} bytes of body"));
+                out.print(format!("request: {body_bytes} bytes of body"));
             }
         }
         Event::Responding {
@@ -113,12 +119,12 @@ pub(super) fn event(event: &Event<'_>) {
             headers,
             framing,
         } => {
-            line('<', status_line(*version, *status));
-            fields('<', headers);
-            line('<', "");
-            print(format!("body: {framing}"));
+            out.line('<', status_line(*version, *status));
+            out.fields('<', headers);
+            out.line('<', "");
+            out.print(format!("body: {framing}"));
         }
-        Event::Redirecting { url, method } => print(format!("redirected: {method} {url}")),
+        Event::Redirecting { url, method } => out.print(format!("redirected: {method} {url}")),
         Event::Completed {
             whole,
             trailers,
@@ -127,21 +133,21 @@ pub(super) fn event(event: &Event<'_>) {
             request_cut_short,
         } => {
             if let Some(trailers) = trailers {
-                print("response: fields behind the body (trailers):");
-                fields('<', trailers);
+                out.print("response: fields behind the body (trailers):");
+                out.fields('<', trailers);
             }
             let remark = match whole.remark() {
                 None => String::new(),
                 Some(remark) => format!(", although the connection ended by {remark}"),
             };
-            good(format!(
+            out.good(format!(
                 "response: complete, {} bytes{remark}",
                 whole.bytes()
             ));
             if *request_cut_short {
-                print("request: the server responded before it had read all of it");
+                out.print("request: the server responded before it had read all of it");
             }
-            print(format!(
+            out.print(format!(
                 "received {} records, {} bytes ({} on the wire); sent {} records, {} bytes ({} on the wire)",
                 traffic.records_received,
                 traffic.plaintext_received,
@@ -151,11 +157,11 @@ pub(super) fn event(event: &Event<'_>) {
                 traffic.bytes_sent,
             ));
             match ending {
-                Some(ending) => print(format!("end: {ending}")),
-                None => print("end: none, the connection is kept"),
+                Some(ending) => out.print(format!("end: {ending}")),
+                None => out.print("end: none, the connection is kept"),
             }
         }
-        Event::Closed { address, outcome } => print(format!("close: {address}: {outcome}")),
+        Event::Closed { address, outcome } => out.print(format!("close: {address}: {outcome}")),
         _ => {}
     }
 }
@@ -170,9 +176,9 @@ pub(super) fn trust(sources: &[TrustSource]) {
     }
 }
 
-fn secured(report: &Report) {
+fn secured(report: &Report, out: &mut Lines<'_>) {
     let alpn = report.alpn.as_deref().map(String::from_utf8_lossy);
-    print(format!(
+    out.print(format!(
         "handshake: {}, {}, {}, ALPN {}{} ({})",
         report.version,
         report.cipher_suite,
@@ -183,18 +189,14 @@ fn secured(report: &Report) {
         millis(report.handshake)
     ));
     if report.client_certificate_requested {
-        print("handshake: the server requested a client certificate");
+        out.print("handshake: the server requested a client certificate");
     }
     let Some(peer) = &report.peer else {
-        line_toned(
-            '*',
-            Tone::Bad,
-            "server: NOT VERIFIED, its identity is unknown",
-        );
+        out.bad("server: NOT VERIFIED, its identity is unknown");
         return;
     };
     let facts = peer.facts();
-    good(format!(
+    out.good(format!(
         "server: verified for {}",
         report
             .server_name
@@ -202,37 +204,42 @@ fn secured(report: &Report) {
             .map_or_else(|| "?".into(), escape_control)
     ));
     let names: Vec<_> = peer.names().iter().map(ToString::to_string).collect();
-    print(format!("  subject: {}", peer.subject()));
-    print(format!("  names:   {}", names.join(", ")));
-    print(format!("  issuer:  {}", facts.issuer));
-    print(format!(
+    out.print(format!("  subject: {}", peer.subject()));
+    out.print(format!("  names:   {}", names.join(", ")));
+    out.print(format!("  issuer:  {}", facts.issuer));
+    out.print(format!(
         "  valid:   {} to {}",
         format_utc(facts.not_before),
         format_utc(facts.not_after)
     ));
-    print(format!(
+    out.print(format!(
         "  key:     {}, {}",
         facts.key_algorithm,
         peer.spki_sha256()
     ));
     match &report.staple {
-        Some(Ok(response)) => print(format!("  stapled: {response}")),
-        Some(Err(problem)) => print(format!("  stapled: invalid: {problem}")),
+        Some(Ok(response)) => out.print(format!("  stapled: {response}")),
+        Some(Err(problem)) => out.print(format!("  stapled: invalid: {problem}")),
         None => {}
     }
     match peer.path().anchor() {
-        PathAnchor::Authority { subject } => print(format!("  anchor:  {subject}")),
-        PathAnchor::Itself => print("  anchor:  itself: this certificate is trusted"),
+        PathAnchor::Authority { subject } => out.print(format!("  anchor:  {subject}")),
+        PathAnchor::Itself => out.print("  anchor:  itself: this certificate is trusted"),
         _ => {}
     }
 }
 
 /// The head of a response as text, for `-i` and `-I`: unchanged, or for a terminal without control
 /// characters.
-pub(super) fn head_text(response: &Response, for_terminal: bool) -> Vec<u8> {
-    let mut text = status_line(response.version(), response.status()).into_bytes();
+pub(super) fn head_text(
+    version: Version,
+    status: StatusCode,
+    headers: &HeaderMap,
+    for_terminal: bool,
+) -> Vec<u8> {
+    let mut text = status_line(version, status).into_bytes();
     text.extend_from_slice(b"\r\n");
-    text.extend(fields_text(response.headers(), for_terminal));
+    text.extend(fields_text(headers, for_terminal));
     text.extend_from_slice(b"\r\n");
     text
 }
@@ -255,7 +262,7 @@ pub(super) fn fields_text(fields: &HeaderMap, for_terminal: bool) -> Vec<u8> {
     text
 }
 
-fn status_line(version: Version, status: StatusCode) -> String {
+pub(super) fn status_line(version: Version, status: StatusCode) -> String {
     let mut line = format!("{version:?} {}", status.as_str());
     if let Some(reason) = status
         .canonical_reason()
@@ -266,32 +273,53 @@ fn status_line(version: Version, status: StatusCode) -> String {
     line
 }
 
-fn fields(mark: char, headers: &HeaderMap) {
-    for (name, value) in headers {
-        let shown = if is_secret(name) || value.is_sensitive() {
-            "(hidden)".into()
-        } else {
-            without_userinfo(&escape_control(&String::from_utf8_lossy(value.as_bytes())))
-        };
-        line(mark, format!("{name}: {shown}"));
+/// A field's value as people are shown it: without secrets, nor control characters.
+pub(super) fn shown_value(name: &HeaderName, value: &HeaderValue) -> String {
+    if is_secret(name) || value.is_sensitive() {
+        return "(hidden)".into();
+    }
+    without_userinfo(&escape_control(&String::from_utf8_lossy(value.as_bytes())))
+}
+
+/// Takes lines: the mark, how it is meant, the text.
+pub(super) struct Lines<'a>(pub(super) &'a mut dyn FnMut(char, Option<Tone>, &str));
+
+impl Lines<'_> {
+    fn print(&mut self, text: impl AsRef<str>) {
+        (self.0)('*', None, text.as_ref());
+    }
+
+    fn good(&mut self, text: impl AsRef<str>) {
+        (self.0)('*', Some(Tone::Good), text.as_ref());
+    }
+
+    fn bad(&mut self, text: impl AsRef<str>) {
+        (self.0)('*', Some(Tone::Bad), text.as_ref());
+    }
+
+    fn line(&mut self, mark: char, text: impl AsRef<str>) {
+        (self.0)(mark, None, text.as_ref());
+    }
+
+    fn fields(&mut self, mark: char, headers: &HeaderMap) {
+        for (name, value) in headers {
+            self.line(mark, format!("{name}: {}", shown_value(name, value)));
+        }
     }
 }
 
+fn on_stderr(mark: char, tone: Option<Tone>, text: &str) {
+    let palette = Palette::stderr();
+    let mark = palette.paint(Tone::Faint, mark.to_string());
+    let text = match tone {
+        Some(tone) => palette.paint(tone, text),
+        None => text.to_owned(),
+    };
+    note(format!("{mark} {text}").trim_end());
+}
+
 fn print(text: impl AsRef<str>) {
-    line('*', text);
-}
-
-fn good(text: impl AsRef<str>) {
-    line_toned('*', Tone::Good, text);
-}
-
-fn line(mark: char, text: impl AsRef<str>) {
-    let mark = Palette::stderr().paint(Tone::Faint, mark.to_string());
-    note(format!("{mark} {}", text.as_ref()).trim_end());
-}
-
-fn line_toned(mark: char, tone: Tone, text: impl AsRef<str>) {
-    line(mark, Palette::stderr().paint(tone, text));
+    on_stderr('*', None, text.as_ref());
 }
 
 fn millis(took: Duration) -> String {

@@ -18,6 +18,7 @@ mod interrupted;
 mod manners;
 mod proxy;
 mod replies;
+mod reports;
 mod requests;
 mod retries;
 mod servers;

@@ -1,0 +1,155 @@
+//! What people and scripts are told of transfers besides what they fetch: the options, and what they open.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use handfast::Explanation;
+use handfast_https::client::Request;
+
+use super::reports::{Archive, Lines};
+use super::timing;
+use super::trace::Trace;
+use super::transfer::{Recorder, Transfer};
+use super::write_out::Format;
+use crate::failure::{Failure, code, plain};
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reports")]
+pub(super) struct ShowArgs {
+    /// After each transfer, write this to stdout; %{NAME} is one of curl's variables, `@FILE` is read
+    #[arg(short = 'w', long, value_name = "FORMAT")]
+    write_out: Option<String>,
+    /// Show what each transfer waited for, as bars, on stderr
+    #[arg(long)]
+    timing: bool,
+    /// Write a line of JSON about each transfer to FILE: verdict, bytes, end, TLS, times
+    #[arg(long, value_name = "FILE")]
+    json_report: Option<String>,
+    /// Write an HTTP archive (HAR) of all transfers to FILE
+    #[arg(long, value_name = "FILE")]
+    har: Option<String>,
+    /// Write what is sent and received within TLS to FILE; `-` is stdout, `%` is stderr
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    trace_ascii: Option<String>,
+    /// The same with hexadecimal numbers
+    #[arg(long, value_name = "FILE")]
+    trace: Option<String>,
+    /// With the time of each event (UTC)
+    #[arg(long)]
+    trace_time: bool,
+}
+
+impl ShowArgs {
+    /// Opens what is to be written to, so that a path that cannot be written is told before anything is fetched.
+    pub(super) fn open(&self) -> Result<Show, Failure> {
+        let format = self.write_out.as_deref().map(Format::read).transpose()?;
+        let lines = self
+            .json_report
+            .as_deref()
+            .map(|name| opened(name, Lines::open(name)));
+        let archive = self
+            .har
+            .as_deref()
+            .map(|name| opened(name, Archive::open(name)));
+        let trace = match (&self.trace, &self.trace_ascii) {
+            (Some(name), _) => Some(opened(name, Trace::open(name, true, self.trace_time))?),
+            (None, Some(name)) => Some(opened(name, Trace::open(name, false, self.trace_time))?),
+            (None, None) => None,
+        };
+        Ok(Show {
+            format,
+            is_timed: self.timing,
+            lines: lines.transpose()?.map(RefCell::new),
+            archive: archive.transpose()?.map(RefCell::new),
+            trace: trace.map(Arc::new),
+        })
+    }
+}
+
+fn opened<T>(name: &str, opened: io::Result<T>) -> Result<T, Failure> {
+    opened.map_err(|error| {
+        let what = format!("cannot write to {}", handfast::escape_control(name));
+        let explanation = Explanation::new("output-unwritable", what)
+            .with_evidence(plain(&error))
+            .with_fix("check the path, and that this user may write there");
+        Failure::new(code::WRITE, explanation)
+    })
+}
+
+/// All that is told of transfers.
+pub(super) struct Show {
+    format: Option<Format>,
+    is_timed: bool,
+    lines: Option<RefCell<Lines>>,
+    archive: Option<RefCell<Archive>>,
+    trace: Option<Arc<Trace>>,
+}
+
+impl Show {
+    /// Is anything told that the events of an exchange have to be known for?
+    fn is_wanted(&self) -> bool {
+        self.format.is_some()
+            || self.is_timed
+            || self.lines.is_some()
+            || self.archive.is_some()
+            || self.trace.is_some()
+    }
+
+    /// The request, whose events are recorded.
+    pub(super) fn observe(&self, request: Request, recorder: &Recorder) -> Request {
+        if !self.is_wanted() {
+            return request;
+        }
+        let recorder = recorder.clone();
+        let trace = self.trace.clone();
+        // What is in memory is not told piece by piece.
+        let body = match request.upload() {
+            None => request.body().clone(),
+            Some(_) => bytes::Bytes::new(),
+        };
+        request.with_observer(move |event| {
+            if let Some(trace) = &trace {
+                trace.event(event);
+            }
+            let mut transfer = recorder.transfer();
+            transfer.observe(event);
+            if let handfast_https::client::Event::Requesting {
+                body_bytes: Some(length),
+                ..
+            } = event
+                && *length == body.len() as u64
+                && !body.is_empty()
+            {
+                transfer.sent(*length);
+                if let Some(trace) = &trace {
+                    trace.sent(&body);
+                }
+            }
+        })
+    }
+
+    /// A piece of a body came.
+    pub(super) fn received(&self, piece: &[u8]) {
+        if let Some(trace) = &self.trace {
+            trace.received(piece);
+        }
+    }
+
+    /// A transfer is over, and has said how.
+    pub(super) fn over(&self, transfer: &Transfer) {
+        if self.is_timed {
+            timing::show(transfer, output::width());
+        }
+        if let Some(lines) = &self.lines {
+            lines.borrow_mut().write(transfer);
+        }
+        if let Some(archive) = &self.archive {
+            archive.borrow_mut().write(transfer);
+        }
+        if let Some(format) = &self.format {
+            format.write(transfer);
+        }
+    }
+}
