@@ -3,9 +3,28 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::completeness::Whole;
 use super::error::Error;
+use part::{open_part_of, unusable};
+
+mod part;
+
+/// What becomes of a file that has the name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Existing {
+    /// The download takes its place when it is complete.
+    #[default]
+    Replaced,
+    /// It stays, and the download fails.
+    Refused,
+    /// It stays, and the download gets another name: `NAME.1`, or the next number that is free.
+    Numbered,
+}
+
+/// The highest number of [`Existing::Numbered`], as in curl: a directory with more copies is a mistake.
+const NUMBER_MAX: u32 = 100;
 
 /// A file that is being downloaded.
 ///
@@ -16,8 +35,12 @@ use super::error::Error;
 pub struct Download {
     /// Small pieces, such as small chunks, are gathered; whole records go past the buffer.
     file: BufWriter<File>,
+    /// The name that was asked for.
+    asked: PathBuf,
     target: PathBuf,
     part: Option<PathBuf>,
+    existing: Existing,
+    modified: Option<SystemTime>,
 }
 
 impl Download {
@@ -27,6 +50,14 @@ impl Download {
     /// [`Error::File`] when it cannot be written, [`Error::DownloadRunning`] when another download
     /// of the same name has not ended.
     pub fn create(target: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::create_beside(target, Existing::Replaced)
+    }
+
+    /// The same, and what becomes of a file that has the name already.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`Error::File`] when the name is taken and must not be.
+    pub fn create_beside(target: impl AsRef<Path>, existing: Existing) -> Result<Self, Error> {
         // Through a symbolic link the file that it leads to is replaced, not the link.
         let target = target.as_ref();
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
@@ -43,19 +74,48 @@ impl Download {
                     .map_err(|error| unusable(&target, "write", error))?;
                 Ok(Self {
                     file: buffered(file),
+                    asked: target.clone(),
                     target,
                     part: None,
+                    existing,
+                    modified: None,
                 })
             }
-            _ => {
-                let (file, part) = open_part_of(&target)?;
-                Ok(Self {
-                    file: buffered(file),
-                    target,
-                    part: Some(part),
-                })
+            _ => Self::begin_part(target, existing),
+        }
+    }
+
+    fn begin_part(asked: PathBuf, existing: Existing) -> Result<Self, Error> {
+        let mut taken = None;
+        for target in existing.candidates(&asked) {
+            if existing != Existing::Replaced && target.symlink_metadata().is_ok() {
+                taken = Some(is_taken(&target));
+                continue;
+            }
+            match open_part_of(&target) {
+                // Another download will take the name.
+                Err(error @ Error::DownloadRunning { .. }) if existing == Existing::Numbered => {
+                    taken = Some(error);
+                }
+                Err(error) => return Err(error),
+                Ok((file, part)) => {
+                    return Ok(Self {
+                        file: buffered(file),
+                        asked,
+                        target,
+                        part: Some(part),
+                        existing,
+                        modified: None,
+                    });
+                }
             }
         }
+        Err(taken.unwrap_or_else(|| is_taken(&asked)))
+    }
+
+    /// When the file was last modified, for the server: the complete file gets this time.
+    pub fn set_modified(&mut self, time: SystemTime) {
+        self.modified = Some(time);
     }
 
     /// Writes the next bytes.
@@ -78,6 +138,14 @@ impl Download {
         self.part.as_deref()
     }
 
+    /// Gives up, and removes what has arrived.
+    pub fn discard(self) {
+        if let Some(part) = &self.part {
+            // If it cannot be removed it stays what it is: a part.
+            let _ = fs::remove_file(part);
+        }
+    }
+
     /// Gives the file its final name, of which there was proof. Its bytes are on the disk before: what has the
     /// name is whole, also when the power fails the moment after. The name is on the disk afterwards, where the system can do that.
     ///
@@ -87,8 +155,8 @@ impl Download {
         self.file
             .flush()
             .map_err(|error| unusable(self.path(), "write", error))?;
+        let file = self.file.get_ref();
         if let Some(part) = &self.part {
-            let file = self.file.get_ref();
             if let Ok(old) = fs::metadata(&self.target) {
                 // The permissions of the old file apply to the new one, too.
                 let _ = file.set_permissions(old.permissions());
@@ -96,7 +164,11 @@ impl Download {
             // A full disk may be reported only now.
             file.sync_data()
                 .map_err(|error| unusable(part, "write", error))?;
-            fs::rename(part, &self.target).map_err(|error| unusable(part, "rename", error))?;
+            if let Some(time) = self.modified {
+                // A file system without times has the file nevertheless.
+                let _ = file.set_modified(time);
+            }
+            self.target = self.existing.rename(part, &self.asked, self.target)?;
             sync_directory_of(&self.target);
         }
         Ok(self.target)
@@ -119,97 +191,61 @@ fn sync_directory_of(path: &Path) {
 #[cfg(not(unix))]
 fn sync_directory_of(_: &Path) {}
 
+impl Existing {
+    /// The names that a download may get, in order.
+    fn candidates(self, asked: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+        let last = if self == Self::Numbered {
+            NUMBER_MAX
+        } else {
+            0
+        };
+        let asked = asked.to_owned();
+        (0..=last).map(move |number| {
+            let mut name = asked.clone().into_os_string();
+            if number > 0 {
+                name.push(format!(".{number}"));
+            }
+            name.into()
+        })
+    }
+
+    /// Gives the complete file its name.
+    fn rename(self, part: &Path, asked: &Path, target: PathBuf) -> Result<PathBuf, Error> {
+        let failed = |error| unusable(part, "rename", error);
+        if self == Self::Replaced {
+            fs::rename(part, &target).map_err(failed)?;
+            return Ok(target);
+        }
+        // In the meantime the name may have been taken. A link takes the place of nothing.
+        for target in std::iter::once(target).chain(self.candidates(asked)) {
+            match fs::hard_link(part, &target) {
+                Ok(()) => {
+                    fs::remove_file(part).map_err(failed)?;
+                    return Ok(target);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                // A file system without links: the best that can be done.
+                Err(_) if target.symlink_metadata().is_err() => {
+                    fs::rename(part, &target).map_err(failed)?;
+                    return Ok(target);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(is_taken(asked))
+    }
+}
+
+fn is_taken(target: &Path) -> Error {
+    let taken = io::Error::new(io::ErrorKind::AlreadyExists, "File exists");
+    unusable(target, "create", taken)
+}
+
 /// Pieces of less than this are gathered: half of a record.
 const GATHERED_BYTES: usize = 8 * 1024;
 
 fn buffered(file: File) -> BufWriter<File> {
     BufWriter::with_capacity(GATHERED_BYTES, file)
-}
-
-/// Opens the file that the bytes go to meanwhile: `NAME.part`, or where the file system takes no name as long
-/// as that, a shorter one made of it.
-fn open_part_of(target: &Path) -> Result<(File, PathBuf), Error> {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    match open_part(&part) {
-        Err(Error::File { source, .. }) if source.kind() == io::ErrorKind::InvalidFilename => {
-            let part = short_part_of(target);
-            Ok((open_part(&part)?, part))
-        }
-        opened => Ok((opened?, part)),
-    }
-}
-
-/// The beginning of the name that a short `.part` keeps, in bytes: what every file system has room for, with
-/// the rest.
-const SHORT_PART_BYTES: usize = 100;
-
-/// `BEGINNING-CHECKSUM.part`. Two downloads of one name must meet in it, of two names must not.
-fn short_part_of(target: &Path) -> PathBuf {
-    let name = target.file_name().unwrap_or_default();
-    // FNV-1a, 64 bits: the names are not chosen against each other.
-    let sum = name
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-            (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    let text = name.to_string_lossy();
-    let fits = |(at, char): &(usize, char)| at + char.len_utf8() <= SHORT_PART_BYTES;
-    let beginning: String = text
-        .char_indices()
-        .take_while(fits)
-        .map(|(_, char)| char)
-        .collect();
-    target.with_file_name(format!("{beginning}-{sum:016x}.part"))
-}
-
-fn unusable(path: &Path, action: &'static str, source: io::Error) -> Error {
-    Error::File {
-        path: path.to_owned(),
-        action,
-        source,
-    }
-}
-
-/// Opens a `.part` file for us alone.
-///
-/// Two downloads of one name must not mix their bytes, nor must one give its name to the other's
-/// half: so the file is locked as long as it is open, and emptied only under the lock.
-#[cfg(unix)]
-fn open_part(part: &Path) -> Result<File, Error> {
-    use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, stat};
-    let failed = |error: rustix::io::Errno| unusable(part, "write", error.into());
-    loop {
-        // Follow no symbolic link: another user may own the directory.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
-        let file = File::from(rustix::fs::open(part, flags, mode).map_err(failed)?);
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::DownloadRunning {
-                    part: part.to_owned(),
-                });
-            }
-            Err(error) => return Err(failed(error)),
-        }
-        // Between opening and locking another download may have completed and renamed this very
-        // file: then it is no longer ours to empty.
-        let ours = fstat(&file).map_err(failed)?;
-        let named = stat(part);
-        if named.is_ok_and(|named| (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)) {
-            file.set_len(0)
-                .map_err(|error| unusable(part, "write", error))?;
-            return Ok(file);
-        }
-    }
-}
-
-#[cfg(not(unix))]
-fn open_part(part: &Path) -> Result<File, Error> {
-    File::create(part).map_err(|error| unusable(part, "write", error))
 }
 
 #[cfg(test)]
@@ -288,6 +324,54 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_replaced_refused_or_numbered() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("page.html");
+        fs::write(&target, "old").unwrap();
+        let refused = Download::create_beside(&target, Existing::Refused);
+        assert!(matches!(
+            refused,
+            Err(Error::File {
+                action: "create",
+                ..
+            })
+        ));
+
+        let numbered = |text: &str| {
+            let mut download = Download::create_beside(&target, Existing::Numbered).unwrap();
+            download.write(text.as_bytes()).unwrap();
+            download
+        };
+        let [one, two] = [numbered("1"), numbered("2")];
+        // Another program takes the name before it is complete.
+        fs::write(directory.path().join("page.html.2"), "other").unwrap();
+        for (download, name) in [(two, "page.html.1"), (one, "page.html.3")] {
+            let path = download.complete(&proof()).unwrap();
+            assert_eq!(path.file_name(), Some(name.as_ref()));
+        }
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(left.len(), 4);
+
+        let late = directory.path().join("late");
+        let download = Download::create_beside(&late, Existing::Refused).unwrap();
+        fs::write(&late, "other").unwrap();
+        assert!(download.complete(&proof()).is_err());
+        assert_eq!(fs::read(&late).unwrap(), b"other");
+    }
+
+    #[test]
+    fn a_complete_file_gets_the_time_that_it_has_on_the_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(784_111_777);
+        let mut download = Download::create(directory.path().join("page")).unwrap();
+        download.write(b"new").unwrap();
+        download.set_modified(time);
+        let path = download.complete(&proof()).unwrap();
+        assert_eq!(path.metadata().unwrap().modified().unwrap(), time);
     }
 
     #[cfg(unix)]

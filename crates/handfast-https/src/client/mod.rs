@@ -28,6 +28,7 @@ mod connect;
 mod credentials;
 #[cfg(feature = "decoding")]
 mod decoding;
+mod disposition;
 mod download;
 mod error;
 mod event;
@@ -56,7 +57,7 @@ mod upload;
 pub use completeness::{Framing, Verdict, Whole, judge};
 #[cfg(feature = "decoding")]
 pub use decoding::{DECODED_CODINGS, DecodingLimits};
-pub use download::Download;
+pub use download::{Download, Existing};
 pub use error::{Error, Truncation};
 pub use event::Event;
 pub use facts::{ConnectionFacts, ExchangeTimes, SetupTimes};

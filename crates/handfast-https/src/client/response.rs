@@ -18,6 +18,7 @@ use url::Url;
 use super::completeness::{Framing, Verdict, Whole, judge};
 #[cfg(feature = "decoding")]
 use super::decoding::{Decoder, DecodingLimits};
+use super::disposition;
 use super::error::{Error, Truncation};
 use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
@@ -230,6 +231,12 @@ impl Response {
     /// Its header fields.
     pub fn headers(&self) -> &HeaderMap {
         &self.head.fields
+    }
+
+    /// The file name that the server proposes (`Content-Disposition`; RFC 6266), made safe: a name in one directory, without
+    /// control characters, and not hidden.
+    pub fn file_name(&self) -> Option<String> {
+        disposition::file_name(self.headers())
     }
 
     /// Where it came from, after redirects.
