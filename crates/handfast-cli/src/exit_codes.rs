@@ -29,7 +29,7 @@ exit_codes! {
     HTTP2 = 16: "The server ended the HTTP/2 connection (GOAWAY).",
     SHORT_BODY = 18: "The body is shorter than announced.",
     HTTP_STATUS = 22: "The HTTP status is 400 or more: `get --fail`, and `bench`.",
-    WRITE = 23: "A local file cannot be written.",
+    WRITE = 23: "A local file cannot be written, or standard output was closed by its reader.",
     READ = 26: "A local file cannot be read.",
     TIMED_OUT = 28: "A time limit was exceeded.",
     HANDSHAKE = 35: "The TLS handshake failed.",

@@ -154,6 +154,7 @@ const PAGES: &[(&str, &str)] = pages![
     "not-confined",
     "not-tls",
     "nothing-left-to-negotiate",
+    "output-closed",
     "output-unwritable",
     "passphrase-needed",
     "passphrase-unavailable",

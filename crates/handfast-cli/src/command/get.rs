@@ -2,11 +2,14 @@
 
 mod arguments;
 mod body;
+mod condition;
 mod context;
 mod credentials;
 mod data;
+mod destination;
 mod fields;
 mod form;
+mod heads;
 mod interrupt;
 mod outcome;
 mod pieces;
@@ -32,6 +35,9 @@ use std::time::{Duration, Instant};
 use handfast_https::client::{Client, Error, Response};
 use http::{Method, StatusCode};
 
+use self::arguments::Job;
+use self::destination::Target;
+use self::heads::{Head, HeadFile, Heads};
 use self::retry::Retries;
 use self::show::Show;
 use self::sink::{Sink, Written};
@@ -53,6 +59,10 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let jobs = args.jobs()?;
     let show = args.show.open()?;
     let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
+    let heads = match args.output.heads() {
+        Some(path) => Some(HeadFile::create(path)?),
+        None => None,
+    };
     let client = context::client(args)?;
     let runtime = crate::runtime::current_thread().map_err(|error| {
         let what = format!("the operating system provides no event loop: {error}");
@@ -75,13 +85,15 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
             let telling = Telling {
                 show: &show,
                 recorder: &recorder,
+                heads: heads.as_ref(),
             };
             let fetched = fetch_with_retries(args, &client, &job, &part, telling).await;
             telling.over(fetched.as_ref().map(|_| ()));
             match fetched {
-                Ok(Written::All) => {}
-                // The reader has closed the pipe: stop.
-                Ok(Written::ReaderGone | Written::Unread(_)) => return Ok(()),
+                Ok(Done::Whole) => {}
+                // Nothing more can be written: stop.
+                Ok(Done::ReaderGone) if args.output.allows_closed_pipe() => return Ok(()),
+                Ok(Done::ReaderGone) => return Err(outcome::reader_gone()),
                 Err(failure) => last = Err(failure),
             }
         }
@@ -113,6 +125,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
 struct Telling<'a> {
     show: &'a Show,
     recorder: &'a Recorder,
+    heads: Option<&'a HeadFile>,
 }
 
 impl Telling<'_> {
@@ -123,9 +136,17 @@ impl Telling<'_> {
     }
 }
 
+/// What came of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Whole,
+    /// The reader of stdout has closed it.
+    ReaderGone,
+}
+
 /// What came of an attempt.
 enum Attempt {
-    Done(Written),
+    Done(Done),
     /// The server answered with this status, and is asked again after a while.
     Again(StatusCode, Duration),
 }
@@ -133,14 +154,14 @@ enum Attempt {
 async fn fetch_with_retries(
     args: &Args,
     client: &Client,
-    job: &arguments::Job,
+    job: &Job,
     part: &RefCell<Option<PathBuf>>,
     telling: Telling<'_>,
-) -> Result<Written, Failure> {
+) -> Result<Done, Failure> {
     let mut retries = args.retry.begin();
     loop {
         let (why, wait) = match fetch(args, client, job, part, telling, &mut retries).await {
-            Ok(Attempt::Done(written)) => return Ok(written),
+            Ok(Attempt::Done(done)) => return Ok(done),
             Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
             Err(failure) => match retries.after_failure(&failure) {
                 Some(wait) if job.request.is_repeatable() => (failure.explanation.what, wait),
@@ -161,7 +182,7 @@ async fn fetch_with_retries(
 async fn fetch(
     args: &Args,
     client: &Client,
-    job: &arguments::Job,
+    job: &Job,
     part: &RefCell<Option<PathBuf>>,
     telling: Telling<'_>,
     retries: &mut Retries<'_>,
@@ -169,15 +190,28 @@ async fn fetch(
     let deadline = args
         .total_max()
         .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
-    let Telling { show, recorder } = telling;
+    let Telling {
+        show,
+        recorder,
+        heads: head_file,
+    } = telling;
     let explained = |error: Error| {
         recorder.transfer().broken(&error);
         outcome::explained(error)
     };
     part.replace(None);
-    let method = job.request.method().clone();
-    let request = show.observe(job.request.clone(), recorder);
-    let mut response = client.send(request).await.map_err(explained)?;
+    let shows_heads = args.output.includes_head() || *job.request.method() == Method::HEAD;
+    let heads = Heads::default();
+    let mut request = show.observe(job.request.clone(), recorder);
+    if shows_heads || head_file.is_some() {
+        request = heads.note(request);
+    }
+    let sent = client.send(request).await;
+    let heads = heads.take();
+    if let Some(file) = head_file {
+        file.write(&heads)?;
+    }
+    let mut response = sent.map_err(explained)?;
     recorder.transfer().responding(&response);
     if job.request.is_repeatable()
         && let Some(wait) = retries.after_reply(response.status(), response.headers())
@@ -186,26 +220,40 @@ async fn fetch(
         response.discard().await;
         return Ok(Attempt::Again(status, wait));
     }
-    if args.fails_on_error()
+    if args.output.fails_on_error()
         && let Err(error) = response.error_for_status()
     {
         response.discard().await;
         return Err(explained(error));
     }
-    let refused = match args.fails_with_body() {
+    let refused = match args.output.fails_with_body() {
         true => response.error_for_status().err(),
         false => None,
     };
+    let is_unmet = job.condition.is_some_and(|one| !one.is_met(&response));
+    let is_old = is_unmet || response.status() == StatusCode::NOT_MODIFIED;
+    if is_old && matches!(job.target, Target::File(_)) {
+        // What is there already stays as it is.
+        response.discard().await;
+        return Ok(Attempt::Done(Done::Whole));
+    }
     if let Err(error) = args.receiving.apply(&mut response) {
         response.discard().await;
         return Err(explained(error));
     }
-    let mut sink = Sink::open(job.target.clone(), deadline).map_err(explained)?;
+    let mut sink = Sink::open(&job.target, &response, deadline)?;
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
-    let written = copy(args, &method, &mut response, &mut sink, show)
-        .await
-        .map_err(explained);
+    let shown = if shows_heads { heads } else { Vec::new() };
+    let written = match write_heads(&shown, &mut sink) {
+        Ok(Written::All) if is_unmet => {
+            response.discard().await;
+            return Ok(Attempt::Done(Done::Whole));
+        }
+        Ok(Written::All) => copy(&mut response, &mut sink, show).await,
+        stopped => stopped,
+    };
+    let written = written.map_err(explained);
     recorder.transfer().received = response.received();
     if sink.is_mid_line() && (args.is_verbose() || written.is_err()) && io::stderr().is_terminal() {
         // Otherwise the next message would follow the last byte of the body.
@@ -214,27 +262,28 @@ async fn fetch(
     if sink.is_spent() {
         retries.forbid();
     }
+    let keep = |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error()));
     match written {
         Ok(Written::All) => {}
-        Ok(Written::ReaderGone) => return Ok(Attempt::Done(Written::ReaderGone)),
+        Ok(Written::ReaderGone) => return Ok(Attempt::Done(Done::ReaderGone)),
         Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
-        Err(failure) => return Err(sink.keep(failure)),
+        Err(failure) => return keep(sink, failure),
     }
     let finished = match response.finish().await {
         Ok(finished) => finished,
-        Err(error) => return Err(sink.keep(explained(error))),
+        Err(error) => return keep(sink, explained(error)),
     };
     recorder.transfer().finished(&finished);
-    if args.includes_head()
+    if args.output.includes_head()
         && let Some(trailers) = &finished.trailers
     {
         // As curl: behind the body, as they came.
         let text = watch::fields_text(trailers, sink.is_terminal());
         match sink.write(&text) {
             Ok(Written::All) => {}
-            Ok(Written::ReaderGone) => return Ok(Attempt::Done(Written::ReaderGone)),
+            Ok(Written::ReaderGone) => return Ok(Attempt::Done(Done::ReaderGone)),
             Ok(Written::Unread(limit)) => return Err(outcome::unread(limit)),
-            Err(error) => return Err(sink.keep(explained(error))),
+            Err(error) => return keep(sink, explained(error)),
         }
     }
     sink.complete(&finished.whole).map_err(explained)?;
@@ -244,29 +293,22 @@ async fn fetch(
     }
     match refused {
         Some(error) => Err(explained(error)),
-        None => Ok(Attempt::Done(Written::All)),
+        None => Ok(Attempt::Done(Done::Whole)),
     }
 }
 
-async fn copy(
-    args: &Args,
-    method: &Method,
-    response: &mut Response,
-    sink: &mut Sink,
-    show: &Show,
-) -> Result<Written, Error> {
-    if args.includes_head() || *method == Method::HEAD {
-        let head = watch::head_text(
-            response.version(),
-            response.status(),
-            response.headers(),
-            sink.is_terminal(),
-        );
-        match sink.write(&head)? {
+/// For `-i` and `-I`: the heads before the body, those of redirects included.
+fn write_heads(heads: &[Head], sink: &mut Sink) -> Result<Written, Error> {
+    for head in heads {
+        match sink.write(&head.text(sink.is_terminal()))? {
             Written::All => {}
             stopped => return Ok(stopped),
         }
     }
+    Ok(Written::All)
+}
+
+async fn copy(response: &mut Response, sink: &mut Sink, show: &Show) -> Result<Written, Error> {
     let stopped = response
         .lend(|piece| {
             show.received(piece);

@@ -1,7 +1,7 @@
 //! The arguments, and the requests that result from them.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use http::header::EXPECT;
 use http::{Method, StatusCode};
 
 use super::body::{Body, BodyArgs};
+use super::condition::{Condition, ConditionArgs};
 use super::credentials::CredentialArgs;
+use super::destination::{OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
 use super::outcome::explained;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
 use super::show::ShowArgs;
-use super::sink::Target;
 use super::urls::{ProtocolArgs, UrlArgs};
-use crate::failure::{Failure, code};
+use crate::failure::Failure;
 use crate::proxy_args::ProxyArgs;
 use crate::trust_args::{Limit, TrustArgs, limit};
 
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     urls: UrlArgs,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: OutputArgs,
     #[command(flatten)]
     pub(super) show: ShowArgs,
     #[command(flatten)]
@@ -37,6 +38,8 @@ pub(crate) struct Args {
     pub(super) receiving: ReceivingArgs,
     #[command(flatten)]
     protocols: ProtocolArgs,
+    #[command(flatten)]
+    condition: ConditionArgs,
     #[command(flatten)]
     fields: FieldArgs,
     #[command(flatten)]
@@ -66,38 +69,6 @@ Examples:
 Exit codes are curl's: 0 complete, 6 name not resolved, 7 connection failed, 18 or 56 truncated,
 22 status of 400 or more (with -f), 28 time-out, 35 handshake failed, 47 too many redirects,
 52 empty reply, 60 certificate not verified.";
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Output")]
-struct Output {
-    /// Write to FILE (FILE.part until the transfer is complete); `-` is stdout
-    #[arg(short, long, value_name = "FILE")]
-    output: Vec<PathBuf>,
-    /// Write to a file named after the last part of the URL
-    #[arg(short = 'O', long, conflicts_with = "output")]
-    remote_name: bool,
-    /// Request only the head (HEAD), and show it
-    #[arg(short = 'I', long)]
-    head: bool,
-    /// Also show the response's head, and the trailer fields behind its body
-    #[arg(short, long)]
-    include: bool,
-    /// If the status is 400 or more, write no output and exit with 22
-    #[arg(short, long)]
-    fail: bool,
-    /// If the status is 400 or more, write the output and exit with 22
-    #[arg(long, conflicts_with = "fail")]
-    fail_with_body: bool,
-    /// Print nothing on stderr, not even errors (with -S: errors are shown)
-    #[arg(short, long)]
-    silent: bool,
-    /// With -s, still show errors
-    #[arg(short = 'S', long)]
-    show_error: bool,
-    /// Show what happens, phase by phase
-    #[arg(short, long)]
-    verbose: bool,
-}
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
@@ -199,32 +170,21 @@ pub(super) struct Job {
     pub(super) url: String,
     pub(super) request: Request,
     pub(super) target: Target,
+    pub(super) condition: Option<Condition>,
 }
 
 impl Args {
     pub(super) fn is_silent(&self) -> bool {
-        self.output.silent && !self.output.show_error
+        self.output.is_silent()
     }
 
     pub(super) fn is_verbose(&self) -> bool {
-        self.output.verbose
-    }
-
-    pub(super) fn includes_head(&self) -> bool {
-        self.output.include
+        self.output.is_verbose()
     }
 
     /// The time limit of one exchange, if given.
     pub(super) fn total_max(&self) -> Option<Duration> {
         self.connection.max_time.and_then(|Limit(limit)| limit)
-    }
-
-    pub(super) fn fails_on_error(&self) -> bool {
-        self.output.fail
-    }
-
-    pub(super) fn fails_with_body(&self) -> bool {
-        self.output.fail_with_body
     }
 
     pub(super) fn redirects_max(&self) -> Option<usize> {
@@ -256,7 +216,7 @@ impl Args {
     pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
         self.protocols.check(self.redirects_max().is_some())?;
         let body = self.body.body()?;
-        if self.output.head && body.is_sent() {
+        if self.output.asks_for_head() && body.is_sent() {
             return Err(Failure::usage(
                 "-I asks for the head alone, and cannot send a body",
                 "leave out -I, or with -d put the data into the URL (-G)",
@@ -268,17 +228,12 @@ impl Args {
             accepts_codings: self.receiving.compressed,
         })?;
         let credentials = self.credentials.credentials()?;
-        let outputs = self
-            .output
-            .output
-            .iter()
-            .map(Some)
-            .chain(std::iter::repeat(None));
+        let condition = self.condition.condition();
+        let mut names = self.output.names();
         self.urls
             .iter()
             .enumerate()
-            .zip(outputs)
-            .map(|((number, typed), output)| {
+            .map(|(number, typed)| {
                 let url = body.url(with_scheme(typed), number);
                 let method = self.method(&body, number)?;
                 let mut request = Request::new(method, &url).map_err(explained)?;
@@ -294,17 +249,16 @@ impl Args {
                 if !self.fields.names(&EXPECT) {
                     request = request.with_expect_continue(ASKS_ABOVE);
                 }
-                let target = match output {
-                    Some(path) if path == Path::new("-") => Target::Stdout,
-                    Some(path) => Target::File(path.clone()),
-                    None if self.output.remote_name => Target::File(remote_name(&request)?),
-                    None => Target::Stdout,
-                };
+                let target = self.output.target(names.next(), request.url())?;
+                if let Some(condition) = condition {
+                    condition.put_into(&mut request);
+                }
                 let url = typed.clone();
                 Ok(Job {
                     url,
                     request,
                     target,
+                    condition,
                 })
             })
             .collect()
@@ -318,7 +272,7 @@ impl Args {
                     "give a word such as PUT or DELETE",
                 )
             }),
-            None if self.output.head => Ok(Method::HEAD),
+            None if self.output.asks_for_head() => Ok(Method::HEAD),
             None => Ok(body.method(number)),
         }
     }
@@ -333,21 +287,6 @@ fn with_scheme(url: &str) -> String {
         url.to_owned()
     } else {
         format!("https://{url}")
-    }
-}
-
-/// The name of the file for `-O`: the last segment of the URL's path, without decoding.
-fn remote_name(request: &Request) -> Result<PathBuf, Failure> {
-    let url = request.url();
-    let path = url.split_once(['?', '#']).map_or(url, |(path, _)| path);
-    match path.rsplit_once('/') {
-        Some((_, name)) if !matches!(name, "" | "." | "..") => Ok(name.into()),
-        _ => {
-            let what = format!("the path of {url} does not end with a file name");
-            let explanation = handfast::Explanation::new("no-remote-name", what)
-                .with_fix("choose one with -o FILE");
-            Err(Failure::new(code::WRITE, explanation))
-        }
     }
 }
 
@@ -371,20 +310,6 @@ mod tests {
         assert_eq!(expiring.host, "example.org");
         for bad in ["", "a:b", "a:1", "a:x:127.0.0.1", "a:1:nowhere"] {
             assert!(bad.parse::<Resolve>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn remote_names_stay_in_the_directory() {
-        for (url, expected) in [
-            ("https://h/a/b.txt?q", Some("b.txt")),
-            ("https://h/a/..%2fb", Some("..%2fb")),
-            ("https://h/", None),
-            ("https://h/a/", None),
-            ("https://h/a/..", None),
-        ] {
-            let name = remote_name(&Request::get(url).unwrap()).ok();
-            assert_eq!(name.as_deref(), expected.map(Path::new), "{url}");
         }
     }
 

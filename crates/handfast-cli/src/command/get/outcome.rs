@@ -45,6 +45,14 @@ pub(super) fn unread(limit: Duration) -> Failure {
     Failure::new(code::TIMED_OUT, explanation)
 }
 
+/// The reader of standard output closed it before the end of the body.
+pub(super) fn reader_gone() -> Failure {
+    let what = "standard output was closed before the whole response was written to it";
+    let explanation = Explanation::new("output-closed", what)
+        .with_fix("if the reader needs no more than that, add --allow-closed-pipe");
+    Failure::new(code::WRITE, explanation)
+}
+
 /// Prints irregularities although the response is complete.
 pub(super) fn remark(finished: &Finished) {
     if let Some(ending) = finished.whole.remark() {

@@ -4,27 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use handfast_https::client::{Download, Error, Whole};
+use handfast_https::client::{Download, Error, Response, Whole};
 
+use super::destination::Target;
 use super::outcome;
 use crate::failure::Failure;
-
-#[derive(Debug, Clone)]
-pub(super) enum Target {
-    Stdout,
-    File(PathBuf),
-}
-
-impl Target {
-    /// Whether the body is written under another name until it is complete.
-    pub(super) fn keeps_a_part(&self) -> bool {
-        match self {
-            Self::Stdout => false,
-            // A device or a pipe is written to directly.
-            Self::File(path) => path.metadata().map_or(true, |found| found.is_file()),
-        }
-    }
-}
 
 /// When the exchange must be over, and after how long.
 type Deadline = (Instant, Duration);
@@ -44,10 +28,14 @@ pub(super) enum Written {
 }
 
 impl Sink {
-    pub(super) fn open(target: Target, deadline: Option<Deadline>) -> Result<Self, Error> {
+    pub(super) fn open(
+        target: &Target,
+        response: &Response,
+        deadline: Option<Deadline>,
+    ) -> Result<Self, Failure> {
         match target {
             Target::Stdout => Ok(Self::Stdout(Screen::new(deadline))),
-            Target::File(path) => Download::create(path).map(Self::File),
+            Target::File(place) => place.open(response).map(Self::File),
         }
     }
 
@@ -97,9 +85,13 @@ impl Sink {
         }
     }
 
-    /// The body is incomplete: the failure, with the path of the part that arrived.
-    pub(super) fn keep(self, failure: Failure) -> Failure {
-        match &self {
+    /// The body is incomplete: the failure, with the path of the part that arrived, unless that is removed.
+    pub(super) fn keep(self, failure: Failure, removes: bool) -> Failure {
+        match self {
+            Self::File(download) if removes => {
+                download.discard();
+                failure
+            }
             Self::File(download) if download.part().is_some() => {
                 outcome::kept_in(failure, download.path())
             }

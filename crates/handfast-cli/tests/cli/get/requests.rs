@@ -299,32 +299,37 @@ fn insecure_warns_loudly_even_when_silent() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_reader_that_closes_stdout_is_a_failure_unless_that_is_allowed() {
     use std::io::Read;
     use std::process::Stdio;
     let fixture = Fixture::new();
-    let server = fixture.misbehaving().serve([
-        Step::ReadHead,
-        Step::send("HTTP/1.1 200 OK\r\n\r\n"),
-        Step::Forever(vec![b'x'; 16 * 1024]),
-    ]);
-    let mut child = fixture
-        .command("get")
-        .args(fixture.trust())
-        .arg(server.url("/"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = [0; 10];
-    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(0));
-    assert!(
-        output.stderr.is_empty(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    for (args, expected, told) in [
+        (&[][..], 23, "[output-closed]"),
+        (&["-s"], 23, ""),
+        (&["--allow-closed-pipe"], 0, ""),
+    ] {
+        let server = fixture.misbehaving().serve([
+            Step::ReadHead,
+            Step::send("HTTP/1.1 200 OK\r\n\r\n"),
+            Step::Forever(vec![b'x'; 16 * 1024]),
+        ]);
+        let mut child = fixture
+            .command("get")
+            .args(fixture.trust())
+            .args(args)
+            .arg(server.url("/"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 10];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{args:?}: {stderr}");
+        assert_eq!(told.is_empty(), stderr.is_empty(), "{args:?}: {stderr}");
+        assert!(stderr.contains(told), "{args:?}: {stderr}");
+    }
 }
 
 #[test]
