@@ -2,7 +2,7 @@
 
 use handfast::registry::{GroupId, SchemeId, SuiteId, WireVersion};
 use handfast::wire::{Reader, bit_length};
-use handfast::{Alert, CertificateFacts, SignedCertificateTimestamp};
+use handfast::{Alert, CertificateFacts, KeyAlgorithm, SignedCertificateTimestamp};
 
 /// The maximum length of a record (RFC 5246, section 6.2.3).
 const RECORD_MAX: usize = 16 * 1024 + 2048;
@@ -61,7 +61,7 @@ pub struct ServerHello {
     /// The signature scheme, in TLS 1.2.
     pub scheme: Option<SchemeId>,
     /// The kind of key in its certificate, before TLS 1.3.
-    pub certificate_key: Option<String>,
+    pub certificate_key: Option<KeyAlgorithm>,
     /// Signed certificate timestamps, if requested; empty if the list is malformed.
     pub timestamps: Vec<SignedCertificateTimestamp>,
     /// Whether it is a HelloRetryRequest, which requests another hello with a key share.
@@ -280,7 +280,7 @@ fn read_server_hello(body: &[u8]) -> Result<ServerHello, Answer> {
 }
 
 /// The kind of key in the first certificate of a chain.
-fn certificate_key(body: &[u8]) -> Option<String> {
+fn certificate_key(body: &[u8]) -> Option<KeyAlgorithm> {
     let mut chain = Reader::new(Reader::new(body).vector::<3>()?);
     let facts = CertificateFacts::from_der(chain.vector::<3>()?).ok()?;
     Some(facts.key_algorithm)

@@ -1,32 +1,56 @@
 //! What a probe adds to an explanation: what the server accepts.
 
 use handfast::registry::{Grade, GroupId, Judgement, SchemeId};
-use handfast::{Error, Explanation, PeerCause, escape_control};
+use handfast::{Cause, Error, Explanation, PeerCause, escape_control};
 
 use crate::answer::ServerHello;
 use crate::finding::{Finding, Probed};
 
 /// The error with the finding, and the cause that it proves.
 pub(crate) fn refine(mut error: Error, cause: Option<PeerCause>, probed: &Probed) -> Error {
-    if let Some(cause) = cause {
-        error = error.with_cause(cause);
+    let Some(cause) = cause else {
+        let mut explanation = error.explain();
+        add(&mut explanation, probed);
+        return error.with_explanation(explanation);
+    };
+    let shows_failure = is_another(error.cause(), &cause)
+        && !matches!(probed.finding, Finding::NotTheOffer | Finding::RefusesAll);
+    let mut explanation = match &cause {
+        // Its alert is part of how the handshake failed.
+        PeerCause::ProtocolVersion { .. } if shows_failure => {
+            error = error.with_cause(PeerCause::ProtocolVersion { alert: None });
+            let explanation = error.explain();
+            error = error.with_cause(cause);
+            explanation
+        }
+        _ => {
+            error = error.with_cause(cause);
+            error.explain()
+        }
+    };
+    if shows_failure {
+        let line = format!("in the handshake: {}", probed.failed_with);
+        explanation.evidence.push(line);
     }
-    let mut explanation = error.explain();
     add(&mut explanation, probed);
     error.with_explanation(explanation)
 }
 
-fn add(explanation: &mut Explanation, probed: &Probed) {
-    let is_another_cause = !matches!(probed.finding, Finding::NotTheOffer | Finding::RefusesAll);
-    if is_another_cause && !explanation.what.ends_with(&probed.failed_with) {
-        // The cause repeats an alert.
-        explanation
-            .evidence
-            .retain(|line| !line.starts_with("the peer's alert "));
-        explanation
-            .evidence
-            .push(format!("in the handshake: {}", probed.failed_with));
+/// Whether the probes proved another cause than the handshake's error has.
+fn is_another(failed: &Cause, proven: &PeerCause) -> bool {
+    match (failed, proven) {
+        (
+            Cause::Peer(PeerCause::NothingInCommon { what: failed }),
+            PeerCause::NothingInCommon { what: proven },
+        ) => failed != proven,
+        (Cause::Peer(failed), proven) => {
+            std::mem::discriminant(failed) != std::mem::discriminant(proven)
+        }
+        _ => true,
     }
+}
+
+fn add(explanation: &mut Explanation, probed: &Probed) {
     explanation.evidence.extend(lines(&probed.finding));
     if let Finding::CertificateKey { theirs } = &probed.finding {
         let ours = "client and server have no signature scheme in common";

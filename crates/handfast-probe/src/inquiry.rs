@@ -193,10 +193,10 @@ impl Inquiry {
             let ours = self.ours.groups.clone();
             // The server accepts one of our groups, so another use of the groups fails.
             if let Some(key) = &theirs.certificate_key
-                && key.starts_with("EC")
+                && key.is_ecdsa()
                 && theirs.group.is_some_and(|group| ours.contains(&group))
             {
-                let theirs = key.clone();
+                let theirs = key.to_string();
                 return Ok(Finding::CertificateKey { theirs });
             }
             return Ok(Finding::Groups { ours, theirs });

@@ -1,5 +1,6 @@
 //! Bytes against bytes: what is sent is taken apart by rustls' parser's rules, what arrives is anything.
 
+use handfast::KeyAlgorithm;
 use proptest::prelude::*;
 
 use super::*;
@@ -147,7 +148,7 @@ fn a_certificate_s_curve_is_told_from_a_group() {
                 dh_bits: None,
                 alpn: None,
                 scheme: None,
-                certificate_key: Some("EC secp256k1".to_owned()),
+                certificate_key: Some(KeyAlgorithm::EcOther(Some("secp256k1".to_owned()))),
                 timestamps: Vec::new(),
                 is_retry: false,
             }),

@@ -86,6 +86,7 @@ pub mod fuzzing;
 mod hex;
 mod identity;
 mod idn;
+mod key_algorithm;
 mod key_log;
 mod line;
 mod names;
@@ -138,6 +139,7 @@ pub use identity::{
     Identity, IdentityError, IdentityPart, IdentityProblem, Passphrase, PassphraseRequest,
     RemoteKey, SignatureScheme,
 };
+pub use key_algorithm::{KeyAlgorithm, KeyKind};
 pub use key_log::KeyLog;
 pub use line::{Line, LineReader};
 pub use offer::ClientOffer;
@@ -154,8 +156,8 @@ pub use trust::{
 };
 pub use verify::{
     AdditionalVerification, CHAIN_DEPTH_LIMIT, Candidate, CrlError, CrlFault, CrlProblem,
-    CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, KeyKind, Objection, PathAnchor,
-    Purpose, RevocationLists, RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem,
+    CrlSummary, ExpiredLists, InvalidPin, InvalidServerName, Objection, PathAnchor, Purpose,
+    RevocationLists, RevocationScope, RevokedBy, ServerName, SpkiSha256, StapleProblem,
     StapledResponse, StapledStatus, Uncounted, UncountedCrl, VerificationPolicy, VerifiedPath,
     VerifiedPeer, VerifyCause, VerifyError, is_issued_by,
 };

@@ -24,6 +24,7 @@ use x509_parser::x509::{AttributeTypeAndValue, SubjectPublicKeyInfo, X509Name};
 
 use crate::der::{Element, INTEGER, SEQUENCE};
 use crate::hex;
+use crate::key_algorithm::KeyAlgorithm;
 use crate::presented;
 use crate::sct::SignedCertificateTimestamp;
 use crate::wire::bit_length;
@@ -60,8 +61,8 @@ pub struct CertificateFacts {
     pub not_after: i64,
     /// Subject alternative names, in the certificate's order (RFC 5280, 4.2.1.6).
     pub names: Vec<SubjectAltName>,
-    /// Public key algorithm: `RSA`, `EC P-256`, `Ed25519`, or a dotted object identifier.
-    pub key_algorithm: String,
+    /// Public key algorithm.
+    pub key_algorithm: KeyAlgorithm,
     /// Size of the public key in bits, if the algorithm has one.
     pub key_bits: Option<u32>,
     /// Signature algorithm: `ecdsa-with-SHA256`, or a dotted object identifier.
@@ -449,41 +450,17 @@ pub(crate) fn describe_key_usage(usage: &KeyUsage) -> Vec<&'static str> {
 }
 
 /// Algorithm and size in bits of a public key.
-pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (String, Option<u32>) {
-    let id = key.algorithm.algorithm.to_id_string();
-    match id.as_str() {
-        "1.2.840.113549.1.1.1" => ("RSA".to_owned(), rsa_modulus_bits(key)),
-        // Only for signatures with this padding (RFC 4055, section 1.2).
-        "1.2.840.113549.1.1.10" => ("RSA-PSS".to_owned(), rsa_modulus_bits(key)),
-        "1.2.840.10045.2.1" => {
-            let curve = key
-                .algorithm
-                .parameters
-                .as_ref()
-                .and_then(|any| any.as_oid().ok());
-            match curve.map(|oid| oid.to_id_string()).as_deref() {
-                Some("1.2.840.10045.3.1.7") => ("EC P-256".to_owned(), Some(256)),
-                Some("1.3.132.0.34") => ("EC P-384".to_owned(), Some(384)),
-                Some("1.3.132.0.35") => ("EC P-521".to_owned(), Some(521)),
-                // Not supported for signatures; the names are for reports.
-                Some("1.3.132.0.10") => ("EC secp256k1".to_owned(), None),
-                Some("1.3.132.0.33") => ("EC P-224".to_owned(), None),
-                Some("1.2.840.10045.3.1.1") => ("EC P-192".to_owned(), None),
-                Some("1.3.36.3.3.2.8.1.1.7") => ("EC brainpoolP256r1".to_owned(), None),
-                Some("1.3.36.3.3.2.8.1.1.11") => ("EC brainpoolP384r1".to_owned(), None),
-                Some("1.3.36.3.3.2.8.1.1.13") => ("EC brainpoolP512r1".to_owned(), None),
-                Some(other) => (format!("EC {other}"), None),
-                None => ("EC".to_owned(), None),
-            }
-        }
-        "1.3.101.112" => ("Ed25519".to_owned(), Some(256)),
-        "1.3.101.113" => ("Ed448".to_owned(), Some(456)),
-        "2.16.840.1.101.3.4.3.17" => ("ML-DSA-44".to_owned(), None),
-        "2.16.840.1.101.3.4.3.18" => ("ML-DSA-65".to_owned(), None),
-        "2.16.840.1.101.3.4.3.19" => ("ML-DSA-87".to_owned(), None),
-        "1.2.840.10040.4.1" => ("DSA".to_owned(), None),
-        _ => (id, None),
-    }
+pub(crate) fn describe_key(key: &SubjectPublicKeyInfo<'_>) -> (KeyAlgorithm, Option<u32>) {
+    let algorithm = KeyAlgorithm::of(key);
+    let bits = match &algorithm {
+        KeyAlgorithm::Rsa | KeyAlgorithm::RsaPss => rsa_modulus_bits(key),
+        KeyAlgorithm::EcP256 | KeyAlgorithm::Ed25519 => Some(256),
+        KeyAlgorithm::EcP384 => Some(384),
+        KeyAlgorithm::Ed448 => Some(456),
+        KeyAlgorithm::EcP521 => Some(521),
+        KeyAlgorithm::EcOther(_) | KeyAlgorithm::Other(_) => None,
+    };
+    (algorithm, bits)
 }
 
 /// The usual name of a signature algorithm.

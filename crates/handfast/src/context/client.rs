@@ -13,6 +13,7 @@ use crate::callback_data::{self, Session};
 use crate::connection::Connection;
 use crate::error::{ConfigurationCause, Error, LocalCause};
 use crate::identity::Identity;
+use crate::key_algorithm::KeyKind;
 use crate::key_log::{KeyLog, Secrets};
 use crate::phase::Phase;
 use crate::record::RecordSizing;
@@ -21,8 +22,8 @@ use crate::resumption::ClientSessions;
 use crate::tls::Handshake;
 use crate::trust::TrustAnchors;
 use crate::verify::{
-    AcceptAny, Additional, AdditionalVerification, KeyKind, RevocationLists, ServerName,
-    ServerVerifier, SpkiSha256, VerificationPolicy,
+    AcceptAny, Additional, AdditionalVerification, RevocationLists, ServerName, ServerVerifier,
+    SpkiSha256, VerificationPolicy,
 };
 use crate::version::TlsVersion;
 

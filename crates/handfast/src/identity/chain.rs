@@ -118,7 +118,10 @@ fn wrong_first(first: &Parsed<'_>, issuers: &[Parsed<'_>], key: &PublicHalf) -> 
     }
     IdentityProblem::KeyMismatch {
         subject: first.name(),
-        certificate_key: describe_key(&first.facts.key_algorithm, &first.facts.spki_sha256),
+        certificate_key: describe_key(
+            &first.facts.key_algorithm.to_string(),
+            &first.facts.spki_sha256,
+        ),
         private_key: describe_key(&key.algorithm, &key.spki_sha256),
     }
 }

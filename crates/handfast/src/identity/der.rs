@@ -6,6 +6,7 @@
 use crate::der::{
     BIT_STRING, CONTEXT_0, Element, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE,
 };
+use crate::key_algorithm::KeyAlgorithm;
 use crate::wire::bit_length;
 
 const PKCS7: &str = "1.2.840.113549.1.7.";
@@ -110,13 +111,14 @@ fn signed(body: Element<'_>) -> Option<Kind> {
     }
 }
 
-/// The name of the algorithm of a PKCS#1, SEC1 or PKCS#8 private key, and the size of an RSA modulus in bits.
-pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u32>) {
+/// The algorithm of a PKCS#1, SEC1 or PKCS#8 private key, and the size of an RSA modulus in bits.
+pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (KeyAlgorithm, Option<u32>) {
+    let other = |name: &str| (KeyAlgorithm::Other(name.to_owned()), None);
     let children = Element::only(der).map(|outer| outer.children().collect::<Vec<_>>());
     let children = children.unwrap_or_default();
     match kind {
         Kind::Pkcs1 => (
-            "RSA".to_owned(),
+            KeyAlgorithm::Rsa,
             children
                 .get(1)
                 .filter(|modulus| modulus.tag == INTEGER)
@@ -127,7 +129,7 @@ pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u3
                 .iter()
                 .find(|child| child.tag == CONTEXT_0)
                 .and_then(|parameters| parameters.children().next());
-            (name_curve(curve), None)
+            (curve_algorithm(curve), None)
         }
         Kind::Pkcs8 => {
             let mut algorithm = children.get(1).map(|id| id.children());
@@ -139,49 +141,39 @@ pub(super) fn describe_private_key(kind: Kind, der: &[u8]) -> (String, Option<u3
                     let inner = children.get(2).map_or(&[][..], |key| key.content);
                     describe_private_key(Kind::Pkcs1, inner)
                 }
-                "1.2.840.10045.2.1" => (name_curve(parameters), None),
-                _ => (name_key(&id), None),
+                "1.2.840.10045.2.1" => (curve_algorithm(parameters), None),
+                _ => (algorithm_of(&id), None),
             }
         }
-        Kind::DsaKey => ("DSA".to_owned(), None),
-        _ => ("not a private key".to_owned(), None),
+        Kind::DsaKey => other("DSA"),
+        _ => other("not a private key"),
     }
 }
 
-fn name_curve(curve: Option<Element<'_>>) -> String {
+fn curve_algorithm(curve: Option<Element<'_>>) -> KeyAlgorithm {
     let Some(id) = curve.and_then(Element::oid) else {
-        return "EC with explicit or missing curve parameters".to_owned();
+        let none = "with explicit or missing curve parameters";
+        return KeyAlgorithm::EcOther(Some(none.to_owned()));
     };
-    let name = match id.as_str() {
-        "1.2.840.10045.3.1.7" => "P-256",
-        "1.3.132.0.34" => "P-384",
-        "1.3.132.0.35" => "P-521",
-        "1.3.132.0.33" => "P-224",
-        "1.3.132.0.10" => "secp256k1",
-        "1.3.36.3.3.2.8.1.1.7" => "brainpoolP256r1",
-        "1.3.36.3.3.2.8.1.1.11" => "brainpoolP384r1",
-        "1.3.36.3.3.2.8.1.1.13" => "brainpoolP512r1",
-        other => other,
-    };
-    format!("EC {name}")
+    KeyAlgorithm::of_curve(Some(id))
 }
 
-fn name_key(id: &str) -> String {
+fn algorithm_of(id: &str) -> KeyAlgorithm {
     let name = match id {
+        "1.3.101.112" => return KeyAlgorithm::Ed25519,
+        "1.3.101.113" => return KeyAlgorithm::Ed448,
         "1.2.840.113549.1.1.10" => "RSASSA-PSS",
         "1.2.840.113549.1.3.1" => "Diffie-Hellman",
         "1.2.840.10040.4.1" => "DSA",
         "1.3.101.110" => "X25519",
         "1.3.101.111" => "X448",
-        "1.3.101.112" => "Ed25519",
-        "1.3.101.113" => "Ed448",
         "2.16.840.1.101.3.4.3.17" => "ML-DSA-44",
         "2.16.840.1.101.3.4.3.18" => "ML-DSA-65",
         "2.16.840.1.101.3.4.3.19" => "ML-DSA-87",
         "" => "of an unreadable type",
-        other => return format!("object identifier {other}"),
+        other => return KeyAlgorithm::Other(format!("object identifier {other}")),
     };
-    name.to_owned()
+    KeyAlgorithm::Other(name.to_owned())
 }
 
 /// Every object identifier in a blob, in order, including octet strings that contain DER: to name an

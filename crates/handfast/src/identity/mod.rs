@@ -217,7 +217,7 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
             .field("subject", &self.facts.subject)
-            .field("key", &self.facts.key_algorithm)
+            .field("key", &self.facts.key_algorithm.to_string())
             .field("certificates", &self.key.cert.len())
             .field("sha256", &hex::encode(&self.facts.sha256))
             .finish_non_exhaustive()
@@ -343,7 +343,11 @@ impl Ready {
             Kind::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der.as_slice())),
             Kind::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der.as_slice())),
             Kind::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.as_slice())),
-            _ => return Err(IdentityProblem::UnsupportedKey { algorithm }),
+            _ => {
+                return Err(IdentityProblem::UnsupportedKey {
+                    algorithm: algorithm.to_string(),
+                });
+            }
         };
         let signing = rustls::crypto::aws_lc_rs::sign::any_supported_type(&borrowed).ok();
         let spki_sha256 = signing
@@ -353,19 +357,17 @@ impl Ready {
             (Some(signing), Some(spki_sha256)) => Ok(Self {
                 signing,
                 public: PublicHalf {
-                    algorithm,
+                    algorithm: algorithm.to_string(),
                     spki_sha256,
                 },
             }),
-            _ if ["RSA", "EC P-256", "EC P-384", "EC P-521", "Ed25519"]
-                .contains(&algorithm.as_str()) =>
-            {
-                Err(IdentityProblem::MalformedDer {
-                    what: format!("the {algorithm} private key"),
-                    detail: "it is damaged: its numbers are inconsistent".to_owned(),
-                })
-            }
-            _ => Err(IdentityProblem::UnsupportedKey { algorithm }),
+            _ if algorithm.is_supported() => Err(IdentityProblem::MalformedDer {
+                what: format!("the {algorithm} private key"),
+                detail: "it is damaged: its numbers are inconsistent".to_owned(),
+            }),
+            _ => Err(IdentityProblem::UnsupportedKey {
+                algorithm: algorithm.to_string(),
+            }),
         }
     }
 }

@@ -92,18 +92,9 @@ const PARTS: &[(&str, Judgement)] = &[
         "_IDEA_",
         Judgement::weak("blocks of 64 bits collide in long sessions (Sweet32)"),
     ),
-    (
-        "TLS_RSA_",
-        Judgement::weak("no forward secrecy: who gets the key later reads it all"),
-    ),
-    (
-        "TLS_DH_",
-        Judgement::weak("no forward secrecy: who gets the key later reads it all"),
-    ),
-    (
-        "TLS_ECDH_",
-        Judgement::weak("no forward secrecy: who gets the key later reads it all"),
-    ),
+    ("TLS_RSA_", Judgement::weak("no forward secrecy")),
+    ("TLS_DH_", Judgement::weak("no forward secrecy")),
+    ("TLS_ECDH_", Judgement::weak("no forward secrecy")),
     (
         "_DSS_",
         Judgement::weak("DSA signatures, in practice with SHA-1"),

@@ -12,6 +12,7 @@ use x509_parser::oid_registry as oids;
 use x509_parser::prelude::X509Version;
 
 use super::problem::AnchorProblemKind;
+use crate::key_algorithm::KeyAlgorithm;
 use crate::x500;
 use crate::x509::{self, Depth, RSA_BITS};
 
@@ -87,15 +88,16 @@ impl AnchorLimits {
             return Some(AnchorProblemKind::UnknownCriticalExtension { oid });
         }
         let (algorithm, bits) = x509::describe_key(certificate.public_key());
-        match (algorithm.as_str(), bits) {
-            ("EC P-256" | "EC P-384" | "EC P-521" | "Ed25519", _) => None,
-            ("RSA", Some(size)) if RSA_BITS.contains(&size) => None,
-            ("RSA", Some(_)) => Some(AnchorProblemKind::UnusableKey { algorithm, bits }),
-            _ => Some(AnchorProblemKind::UnusableKey {
-                algorithm,
-                bits: None,
-            }),
-        }
+        let bits = match (&algorithm, bits) {
+            (KeyAlgorithm::Rsa, Some(size)) if RSA_BITS.contains(&size) => return None,
+            (KeyAlgorithm::Rsa, size) => size,
+            (usable, _) if usable.is_supported() => return None,
+            _ => None,
+        };
+        Some(AnchorProblemKind::UnusableKey {
+            algorithm: algorithm.to_string(),
+            bits,
+        })
     }
 
     /// Its name, escaped.

@@ -3,8 +3,6 @@
 //! The handshake's signature is still checked against the key in the peer's certificate, so the peer holds that
 //! key, and its fingerprint can be compared.
 
-use std::fmt;
-
 use pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -16,55 +14,8 @@ use super::keys::{signature_algorithms, weak_key};
 use super::ocsp::StapledResponse;
 use super::purpose::Purpose;
 use crate::callback_data;
+use crate::key_algorithm::KeyKind;
 use crate::x509::{self, Depth};
-
-/// A kind of key that a server's certificate may have. A server with certificates of several kinds selects one
-/// by the signature schemes that the client offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KeyKind {
-    /// RSA, with either padding.
-    Rsa,
-    /// ECDSA, on any curve.
-    Ecdsa,
-    /// Ed25519.
-    Ed25519,
-}
-
-impl KeyKind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Ed25519];
-
-    fn signs_by(self, scheme: SignatureScheme) -> bool {
-        use SignatureScheme as S;
-        match self {
-            Self::Rsa => matches!(
-                scheme,
-                S::RSA_PSS_SHA256
-                    | S::RSA_PSS_SHA384
-                    | S::RSA_PSS_SHA512
-                    | S::RSA_PKCS1_SHA256
-                    | S::RSA_PKCS1_SHA384
-                    | S::RSA_PKCS1_SHA512
-            ),
-            Self::Ecdsa => matches!(
-                scheme,
-                S::ECDSA_NISTP256_SHA256 | S::ECDSA_NISTP384_SHA384 | S::ECDSA_NISTP521_SHA512
-            ),
-            Self::Ed25519 => scheme == S::ED25519,
-        }
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Rsa => "RSA",
-            Self::Ecdsa => "ECDSA",
-            Self::Ed25519 => "Ed25519",
-        })
-    }
-}
 
 /// Accepts any chain.
 #[derive(Debug)]
@@ -159,7 +110,27 @@ impl ServerCertVerifier for AcceptAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.algorithms.supported_schemes();
-        schemes.retain(|scheme| self.key.is_none_or(|key| key.signs_by(*scheme)));
+        schemes.retain(|scheme| self.key.is_none_or(|key| signs_by(key, *scheme)));
         schemes
+    }
+}
+
+fn signs_by(kind: KeyKind, scheme: SignatureScheme) -> bool {
+    use SignatureScheme as S;
+    match kind {
+        KeyKind::Rsa => matches!(
+            scheme,
+            S::RSA_PSS_SHA256
+                | S::RSA_PSS_SHA384
+                | S::RSA_PSS_SHA512
+                | S::RSA_PKCS1_SHA256
+                | S::RSA_PKCS1_SHA384
+                | S::RSA_PKCS1_SHA512
+        ),
+        KeyKind::Ecdsa => matches!(
+            scheme,
+            S::ECDSA_NISTP256_SHA256 | S::ECDSA_NISTP384_SHA384 | S::ECDSA_NISTP521_SHA512
+        ),
+        KeyKind::Ed25519 => scheme == S::ED25519,
     }
 }

@@ -58,11 +58,10 @@ pub(super) fn weak_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
 
 /// The cause if handshake signatures by the certificate's key are not supported.
 pub(super) fn unsupported_key(outline: &X509Certificate<'_>) -> Option<VerifyCause> {
-    const SUPPORTED: [&str; 5] = ["RSA", "EC P-256", "EC P-384", "EC P-521", "Ed25519"];
     let (algorithm, _) = x509::describe_key(outline.public_key());
-    (!SUPPORTED.contains(&algorithm.as_str())).then(|| VerifyCause::UnsupportedKey {
+    (!algorithm.is_supported()).then(|| VerifyCause::UnsupportedKey {
         subject: x509::describe_name(outline.subject()),
-        algorithm,
+        algorithm: algorithm.to_string(),
     })
 }
 
@@ -72,7 +71,8 @@ pub(super) fn refused_size(
     subject: impl FnOnce() -> String,
 ) -> Option<VerifyCause> {
     let (algorithm, bits) = x509::describe_key(key);
-    let bits = bits.filter(|_| algorithm.starts_with("RSA"))?;
+    let bits = bits.filter(|_| algorithm.is_rsa())?;
+    let algorithm = algorithm.to_string();
     let (bits_min, bits_max) = (*RSA_BITS.start(), *RSA_BITS.end());
     if bits < bits_min {
         return Some(VerifyCause::WeakKey {

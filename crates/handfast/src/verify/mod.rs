@@ -47,7 +47,6 @@ pub(crate) use additional::Additional;
 pub use additional::{AdditionalVerification, Candidate, Objection};
 pub(crate) use client::{ClientVerifier, Demand};
 pub(crate) use danger::AcceptAny;
-pub use danger::KeyKind;
 pub use error::{RevokedBy, VerifyCause, VerifyError};
 pub use issued::is_issued_by;
 pub use name::{InvalidServerName, ServerName};

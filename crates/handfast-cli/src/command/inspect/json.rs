@@ -150,7 +150,7 @@ fn certificate(der: &CertificateDer<'_>) -> Value {
         }))).collect::<Vec<_>>(),
         "not_before": format_utc(facts.not_before),
         "not_after": format_utc(facts.not_after),
-        "key": facts.key_algorithm,
+        "key": facts.key_algorithm.to_string(),
         "key_bits": facts.key_bits,
         "signature": facts.signature_algorithm,
         "is_ca": facts.is_ca,

@@ -239,10 +239,10 @@ impl<'a> Plan<'a> {
         let own = known
             .first()
             .and_then(|der| CertificateFacts::from_der(der).ok());
-        let of_known = own.map(|facts| facts.key_algorithm).unwrap_or_default();
+        let of_known = own.and_then(|facts| facts.key_algorithm.kind());
         let mut found: Vec<OtherChain> = Vec::new();
         for kind in KeyKind::ALL {
-            if of_known.starts_with(prefix(kind)) {
+            if of_known == Some(kind) {
                 continue;
             }
             let context = self.context().danger().accept_any_certificate_for(kind);
@@ -320,14 +320,6 @@ impl<'a> Plan<'a> {
 }
 
 /// The name of the kind of key in the facts of a certificate.
-fn prefix(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::Rsa => "RSA",
-        KeyKind::Ecdsa => "EC ",
-        _ => "Ed25519",
-    }
-}
-
 fn secure(context: &ClientContext, route: &Route<'_>) -> Result<Stream<TcpStream>, ConnectError> {
     Ok(context.secure(&route.target.server_name, route.open()?)?)
 }

@@ -313,7 +313,7 @@ impl Page {
             format_utc(facts.not_after)
         ));
         let bits = match facts.key_bits {
-            Some(bits) if facts.key_algorithm.starts_with("RSA") => format!(" {bits}"),
+            Some(bits) if facts.key_algorithm.is_rsa() => format!(" {bits}"),
             _ => String::new(),
         };
         self.line(&format!(

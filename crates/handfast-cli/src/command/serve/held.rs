@@ -204,7 +204,7 @@ impl Held {
     /// Can the lists for these clients be opened now?
     pub(super) fn check_lists(&self, clients: &Clients) -> Result<(), Box<Problem>> {
         for file in &clients.crl {
-            let unopened = |error| Problem::of(&file.place, unopened(&file.value, &error));
+            let unopened = |error| Problem::mistake(&file.place, unopened(&file.value, &error));
             self.once.check(&file.value).map_err(unopened)?;
         }
         Ok(())

@@ -79,16 +79,14 @@ pub(super) fn check(
             .any(|algorithm| is_for_key(&algorithm))
         {
             // An unsupported kind of key, such as secp256k1.
-            return Ok(Signature::Unsupported(unsupported(kind)));
+            return Ok(Signature::Unsupported(unsupported(kind.to_string())));
         }
         let signed_by = describe_algorithm(signed.algorithm);
-        return Ok(
-            if signed_by.starts_with("ecdsa") && kind.starts_with("EC") {
-                Signature::Unsupported(unsupported(format!("{signed_by} with a key on {kind}")))
-            } else {
-                Signature::NotMade
-            },
-        );
+        return Ok(if signed_by.starts_with("ecdsa") && kind.is_ecdsa() {
+            Signature::Unsupported(unsupported(format!("{signed_by} with a key on {kind}")))
+        } else {
+            Signature::NotMade
+        });
     }
     if let Some(cause) = refused_size(&described, || issuer.subject_text()) {
         return Ok(Signature::KeyUnusable(cause));

@@ -26,6 +26,8 @@ pub(crate) struct Problem {
     pub(crate) failure: Failure,
     /// Whether the text may be a secret.
     is_secret: bool,
+    /// Whether it is a mistake in the configuration, not in what the configuration names.
+    is_mistake: bool,
 }
 
 impl Problem {
@@ -36,6 +38,7 @@ impl Problem {
             place,
             failure: Failure::new(code::USAGE, explanation),
             is_secret: false,
+            is_mistake: true,
         }
     }
 
@@ -45,6 +48,15 @@ impl Problem {
             place: place.clone(),
             failure: failure.into(),
             is_secret: false,
+            is_mistake: false,
+        }
+    }
+
+    /// A failure that is a mistake in the configuration: it names what cannot be.
+    pub(crate) fn mistake(place: &Place, failure: Failure) -> Self {
+        Self {
+            is_mistake: true,
+            ..Self::of(place, failure)
         }
     }
 
@@ -77,11 +89,11 @@ impl Problem {
                 };
                 (what, evidence)
             }
-            (Place::Unset, Some(text)) if explanation.id == "configuration-invalid" => {
+            (Place::Unset, Some(text)) if self.is_mistake => {
                 let what = format!("{}: {}", shown_path(&text.path), explanation.what);
                 (what, Vec::new())
             }
-            (Place::Flag(flag), _) if explanation.id == "configuration-invalid" => {
+            (Place::Flag(flag), _) if self.is_mistake => {
                 (format!("{flag}: {}", explanation.what), Vec::new())
             }
             _ => (explanation.what.clone(), Vec::new()),
