@@ -112,6 +112,10 @@ mod tests {
             "get: curl's credentials; serve: an account, as in every server",
         ),
         ("-n", "get: curl's --netrc; bench: as in wrk and h2load"),
+        (
+            "-c",
+            "get: curl's jar of cookies; bench: as in wrk and h2load",
+        ),
         ("-q", "get: curl's; elsewhere --quiet"),
         (
             "--data",

@@ -4,6 +4,7 @@ mod arguments;
 mod body;
 mod condition;
 mod context;
+mod cookies;
 mod credentials;
 mod data;
 mod destination;
@@ -63,7 +64,9 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
         Some(path) => Some(HeadFile::create(path)?),
         None => None,
     };
-    let client = context::client(args)?;
+    let first = jobs.first().map_or("", |job| job.request.url());
+    let jar = args.cookies.jar(first, args.is_silent())?;
+    let client = context::client(args, jar.as_ref())?;
     let runtime = crate::runtime::current_thread().map_err(|error| {
         let what = format!("the operating system provides no event loop: {error}");
         Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
@@ -117,7 +120,14 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     });
     // Do not wait for a resolver that hangs: a time limit has passed.
     runtime.shutdown_background();
-    fetched
+    match (fetched, args.cookies.save(jar.as_ref())) {
+        (Ok(code), Err(failure)) if code == ExitCode::SUCCESS => Err(failure),
+        (fetched, Err(failure)) if !args.is_silent() => {
+            output::failure(&failure);
+            fetched
+        }
+        (fetched, _) => fetched,
+    }
 }
 
 /// A transfer is recorded, and shown when it is over.

@@ -25,6 +25,8 @@
 
 mod completeness;
 mod connect;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod credentials;
 #[cfg(feature = "decoding")]
 mod decoding;
@@ -55,6 +57,8 @@ mod tls_stream;
 mod upload;
 
 pub use completeness::{Framing, Verdict, Whole, judge};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieJar;
 #[cfg(feature = "decoding")]
 pub use decoding::{DECODED_CODINGS, DecodingLimits};
 pub use download::{Download, Existing};

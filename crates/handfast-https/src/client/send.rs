@@ -65,7 +65,9 @@ impl Client {
         let began = Instant::now();
         let mut redirects = Vec::new();
         loop {
-            let (link, head, connected) = self.exchange(&request, &callbacks, patience).await?;
+            let sent = self.with_cookies(&request);
+            let sent = sent.as_ref().unwrap_or(&request);
+            let (link, head, connected) = self.exchange(sent, &callbacks, patience).await?;
             let times = ExchangeTimes {
                 connection: connected.saturating_duration_since(began),
                 head: began.elapsed(),
@@ -85,6 +87,10 @@ impl Client {
                 headers: response.headers(),
                 framing: response.framing(),
             });
+            #[cfg(feature = "cookies")]
+            if let Some(jar) = &settings.cookies {
+                jar.take(&request.url, response.headers());
+            }
             if response.status() == StatusCode::EXPECTATION_FAILED
                 && response.version() < Version::HTTP_2
                 && request.asks_before_body()
@@ -119,6 +125,22 @@ impl Client {
             });
             redirects.push(std::mem::replace(&mut request, next).url);
         }
+    }
+
+    /// The request with the cookies for its URL, if there is a jar. They are of this hop alone: what redirects go on with is the
+    /// request as it was given.
+    #[cfg(feature = "cookies")]
+    fn with_cookies(&self, request: &Request) -> Option<Request> {
+        let jar = self.0.settings.cookies.as_ref()?;
+        let mut request = request.clone();
+        jar.put_into(&request.url, &mut request.headers);
+        Some(request)
+    }
+
+    #[cfg(not(feature = "cookies"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn with_cookies(&self, _: &Request) -> Option<Request> {
+        None
     }
 
     /// Closes the connections that are kept, each in two phases, and says how that went. Exchanges

@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub(super) dialer: Dialer,
     pub(super) probes: bool,
     pub(super) pool: PoolLimits,
+    #[cfg(feature = "cookies")]
+    pub(super) cookies: Option<super::cookies::CookieJar>,
     observer: Option<Callback>,
 }
 
@@ -81,6 +83,8 @@ impl ClientBuilder {
             dialer: Dialer::new(),
             probes: false,
             pool: PoolLimits::default(),
+            #[cfg(feature = "cookies")]
+            cookies: None,
             observer: None,
         })
     }
@@ -166,6 +170,14 @@ impl ClientBuilder {
     /// ([`handfast_probe::UnverifiedReply`]). Default: off.
     pub fn probes(mut self, on: bool) -> Self {
         self.0.probes = on;
+        self
+    }
+
+    /// Takes the cookies of responses into this jar, and sends those in it, before those of a `Cookie` field. Default: none;
+    /// `Set-Cookie` is a field like any other.
+    #[cfg(feature = "cookies")]
+    pub fn cookies(mut self, jar: super::cookies::CookieJar) -> Self {
+        self.0.cookies = Some(jar);
         self
     }
 

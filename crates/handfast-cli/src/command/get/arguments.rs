@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 
 use super::body::{Body, BodyArgs};
 use super::condition::{Condition, ConditionArgs};
+use super::cookies::CookieArgs;
 use super::credentials::CredentialArgs;
 use super::destination::{OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     body: BodyArgs,
     #[command(flatten)]
     credentials: CredentialArgs,
+    #[command(flatten)]
+    pub(super) cookies: CookieArgs,
     #[command(flatten)]
     pub(super) retry: RetryArgs,
     #[command(flatten)]
@@ -222,11 +225,12 @@ impl Args {
                 "leave out -I, or with -d put the data into the URL (-G)",
             ));
         }
-        let headers = self.fields.fields(&Defaults {
+        let mut headers = self.fields.fields(&Defaults {
             content_type: body.content_type(),
             accepts_json: self.body.is_json(),
             accepts_codings: self.receiving.compressed,
         })?;
+        self.cookies.put_into(&mut headers)?;
         let credentials = self.credentials.credentials()?;
         let condition = self.condition.condition();
         let mut names = self.output.names();

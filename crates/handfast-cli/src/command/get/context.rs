@@ -1,14 +1,14 @@
 //! From arguments to a client: trust, identity, versions, limits.
 
 use handfast::{Timeouts, TlsVersion, TrustAnchors};
-use handfast_https::client::{ALPN, Client};
+use handfast_https::client::{ALPN, Client, CookieJar};
 
 use super::arguments::Args;
 use super::watch;
 use crate::failure::Failure;
 use crate::trust_args::{Limit, key_log};
 
-pub(super) fn client(args: &Args) -> Result<Client, Failure> {
+pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Failure> {
     let connection = &args.connection;
     let show = |anchors: &TrustAnchors| {
         if args.is_verbose() {
@@ -49,6 +49,9 @@ pub(super) fn client(args: &Args) -> Result<Client, Failure> {
     }
     if let Some(proxy) = args.proxy.proxy()? {
         client = client.proxy(proxy);
+    }
+    if let Some(jar) = jar {
+        client = client.cookies(jar.clone());
     }
     if args.is_verbose() {
         client = client.observer(watch::event);

@@ -19,6 +19,12 @@ fn comparable(request: &str, port: u16) -> String {
     let mut body = body.to_owned();
     let mut fields: Vec<String> = lines
         .map(|field| match field.split_once(": ") {
+            // curl sends first what came last, against RFC 6265, section 5.4.
+            Some((name, value)) if name.eq_ignore_ascii_case("cookie") => {
+                let mut cookies: Vec<_> = value.split("; ").collect();
+                cookies.sort_unstable();
+                format!("cookie: {}", cookies.join("; "))
+            }
             Some((name, value)) => format!("{}: {value}", name.to_lowercase())
                 .trim_end()
                 .to_owned(),
@@ -83,6 +89,15 @@ fn credentials_and_names_are_those_of_curl() {
         "machine other login x password y\nmachine localhost login ann password \"p w\"\n",
     );
     let netrc = netrc.display().to_string();
+    let jar = fixture.write(
+        "jar",
+        "localhost\tFALSE\t/\tTRUE\t4102444800\tkept\t1\n\
+         localhost\tFALSE\t/\tFALSE\t0\tlast\t2\n\
+         other.example\tFALSE\t/\tFALSE\t0\telsewhere\t3\n\
+         Set-Cookie: field=4; path=/deep; domain=localhost\n",
+    );
+    let jar = jar.display().to_string();
+    let at_jar = format!("@{jar}");
     let table: &[&[&str]] = &[
         &["-u", "ann:p:w"],
         &["-u", ":", "--basic"],
@@ -94,6 +109,12 @@ fn credentials_and_names_are_those_of_curl() {
         &["-A", "me/1", "-e", "https://from.example/"],
         &["-A", "", "-e", ";auto"],
         &["-A", "me/1", "-H", "User-Agent: other"],
+        &["-b", "a=1; b=2", "-b", "c=3"],
+        &["-b", "a=1", "-H", "Cookie: d=4"],
+        &["-b", &jar],
+        &["-b", &jar, "-b", "typed=1", "-j"],
+        &["-b", &at_jar, "-b", "none-such"],
+        &["-b", ""],
         &["--compressed"],
         &["--compressed", "-H", "Accept-Encoding: gzip"],
     ];

@@ -10,6 +10,7 @@ mod as_curl;
 mod bodies;
 mod codes;
 mod compressed;
+mod cookies;
 mod destinations;
 mod endings;
 mod faults;
