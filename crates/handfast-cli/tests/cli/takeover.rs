@@ -1,8 +1,10 @@
 //! `handfast serve --takeover`: one process takes over from another, and no client notices.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{IoSlice, Read as _, Write as _};
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +15,16 @@ use std::time::Instant;
 use handfast::{Channel, ClientContext, ClosePolicy, ReadOutcome, Stream, TrustAnchors};
 use handfast_testbed::launch::Running;
 use handfast_testbed::skipped;
+use rustix::fs::{FlockOperation, flock};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::serving::{PATIENCE, Place, Serving, signal};
 
 /// How many processes follow each other.
 const GENERATIONS: usize = 20;
+
+/// What a process that takes over begins with.
+const HELLO: &[u8] = b"handfast takeover 1\n";
 
 const LARGE: usize = 20_000_000;
 
@@ -398,4 +405,157 @@ fn a_server_that_has_become_another_user_is_taken_over() {
     let third = successor(&place, &second, &["--no-sandbox"]);
     ends_well(second.running);
     ask_at(&client, third.port).unwrap();
+}
+
+/// Plays the running process, at these sockets: hands over, says what is given once the new process says that it is ready or before, and
+/// ends.
+fn hand_over(control: &UnixListener, socket: &UnixListener, key: &str, before: &[u8], then: &[u8]) {
+    let (mut stream, _) = control.accept().unwrap();
+    stream.read_exact(&mut [0; HELLO.len()]).unwrap();
+    let offer =
+        format!(r#"{{"pid":7,"listeners":[{{"key":"{key}","sockets":1}}],"ticket_keys":0}}"#);
+    let length = u32::try_from(offer.len()).unwrap().to_be_bytes();
+    stream
+        .write_all(&[&length, offer.as_bytes()].concat())
+        .unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut with = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [socket.as_fd(), control.as_fd()];
+    assert!(with.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(
+        &stream,
+        &[IoSlice::new(b"\n")],
+        &mut with,
+        SendFlags::empty(),
+    )
+    .unwrap();
+    stream.write_all(before).unwrap();
+    if before.is_empty() {
+        read_ready(&mut stream);
+        stream.write_all(then).unwrap();
+    }
+}
+
+fn read_ready(stream: &mut UnixStream) {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut ready = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut ready).unwrap();
+}
+
+#[test]
+fn a_process_whose_predecessor_has_taken_everything_back_ends_and_leaves_its_files() {
+    // Before this process serves, and when it says that it does.
+    for (before, then) in [(&b"back"[..], &b""[..]), (b"", b"back")] {
+        let place = place();
+        let [control, socket] = ["run/control", "run/socket"].map(|name| place.path(name));
+        let key = format!("unix:{}", socket.display());
+        let [of_control, of_socket] =
+            [&control, &socket].map(|path| UnixListener::bind(path).unwrap());
+        let finished = thread::scope(|scope| {
+            scope.spawn(|| hand_over(&of_control, &of_socket, &key, before, then));
+            place
+                .program("serve")
+                .args(["--listen", "127.0.0.1:0", "--listen", &key, "--takeover"])
+                .arg(&control)
+                .arg(place.path("public"))
+                .run()
+        });
+        assert_eq!(finished.code, Some(1), "{finished}");
+        let expected = "process 7 has taken back its listeners";
+        assert!(finished.err().contains(expected), "{finished}");
+        assert!(control.exists() && socket.exists());
+    }
+}
+
+#[test]
+fn a_process_whose_predecessor_is_gone_without_a_word_serves_and_has_the_files() {
+    let place = place();
+    let [control, socket] = ["run/control", "run/socket"].map(|name| place.path(name));
+    let key = format!("unix:{}", socket.display());
+    let [of_control, of_socket] = [&control, &socket].map(|path| UnixListener::bind(path).unwrap());
+    let before = thread::scope(|scope| {
+        let before = scope.spawn(|| hand_over(&of_control, &of_socket, &key, b"", b""));
+        let server = serve(&place, &["--listen", &key]);
+        before.join().unwrap();
+        server
+    });
+    let expected = "process 7, whose listeners this one has taken over, ended before it was told";
+    before.running.expect_output(expected, PATIENCE);
+    drop((of_control, of_socket));
+    ask(&client(&place), UnixStream::connect(&socket).unwrap()).unwrap();
+    signal(&before.running, "-TERM");
+    ends_well(before.running);
+    assert!(!control.exists() && !socket.exists());
+}
+
+/// A process that takes over and is not ready yet.
+fn begun(place: &Place) -> UnixStream {
+    let mut stream = UnixStream::connect(place.path("run/control")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(HELLO).unwrap();
+    read_ready(&mut stream);
+    stream
+}
+
+/// What comes behind the descriptors.
+fn answer(stream: &mut UnixStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    rest.split_off(rest.len().saturating_sub(4))
+}
+
+#[test]
+fn a_process_that_is_stopped_while_another_takes_over_leaves_its_files_only_to_one_that_serves() {
+    let ready = [&[0, 0, 0, 13][..], br#"{"unused":[]}"#].concat();
+    for case in ["serves", "ends", "waits"] {
+        let place = place();
+        let unix = place.path("run/socket");
+        let listen = format!("unix:{}", unix.display());
+        let server = serve(&place, &["--listen", &listen]);
+        let mut next = begun(&place);
+        signal(&server.running, "-TERM");
+        match case {
+            "serves" => next.write_all(&ready).unwrap(),
+            "ends" => next.shutdown(std::net::Shutdown::Both).unwrap(),
+            // The time is over.
+            _ => assert_eq!(answer(&mut next), b"back"),
+        }
+        ends_well(server.running);
+        let is_left = case == "serves";
+        if is_left {
+            assert_eq!(answer(&mut next), b"done");
+        }
+        let control = place.path("run/control");
+        assert_eq!([unix.exists(), control.exists()], [is_left; 2], "{case}");
+    }
+}
+
+#[test]
+fn of_processes_that_find_a_stale_control_socket_together_each_is_taken_over_or_serves() {
+    let place = place();
+    let control = place.path("run/control");
+    drop(UnixListener::bind(&control).unwrap());
+    // As another one does that looks, removes and binds.
+    let directory = fs::File::open(place.path("run")).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    let listen = [
+        "--listen",
+        "127.0.0.1:0",
+        "--takeover",
+        &place.text("run/control"),
+    ];
+    let next = place
+        .program("serve")
+        .args(listen)
+        .arg(place.path("public"))
+        .start();
+    // It waits for the lock by now, or will soon; either way it finds this one.
+    fs::remove_file(&control).unwrap();
+    let first = UnixListener::bind(&control).unwrap();
+    let socket = place.path("run/socket");
+    let of_socket = UnixListener::bind(&socket).unwrap();
+    drop(directory);
+    hand_over(&first, &of_socket, "unix:other", b"", b"done");
+    next.expect_output("took over 0 listeners from process 7", PATIENCE);
 }

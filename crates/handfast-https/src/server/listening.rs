@@ -185,6 +185,18 @@ impl Listeners {
         listeners.collect()
     }
 
+    /// Whether there is such a listener, and it has a file.
+    #[cfg(unix)]
+    pub(super) fn set_removes_file(&self, id: ListenerId, removes: bool) -> bool {
+        let state = self.lock();
+        let mut bound = state.bound.iter().filter(|(known, _)| *known == id);
+        let file = bound.find_map(|(_, bound)| bound.file.as_ref());
+        if let Some(file) = file {
+            file.set_ours(removes);
+        }
+        file.is_some()
+    }
+
     pub(super) fn pause(&self) {
         let _change = self.change();
         let ids: Vec<_> = {

@@ -187,6 +187,14 @@ impl Running {
         self.listeners.hand_over()
     }
 
+    /// Whether the file of this Unix socket is removed at the end, as [`Listener::removes_file`] says of one that was given: for a successor
+    /// in another process, which learns only after its start that its predecessor is to stop. `false`: there is no such
+    /// listener, or it has no file.
+    #[cfg(unix)]
+    pub fn set_removes_file(&self, id: ListenerId, removes: bool) -> bool {
+        self.listeners.set_removes_file(id, removes)
+    }
+
     /// Accepts no more, and keeps the listening sockets open: clients that connect wait in their queues for a successor, or until
     /// [`accept_again`](Self::accept_again). On return nothing more is accepted. Connections that were accepted are served on.
     pub fn stop_accepting(&self) {

@@ -201,6 +201,7 @@ fn serve(
     let status = status.map(status::start).transpose()?.map(Arc::new);
     // Created before clients can connect, while descriptors are available.
     let runtime = crate::runtime::current_thread().map_err(no_signals)?;
+    claim.check()?;
     let running = server.start().map_err(|error| {
         let what = "the server cannot start";
         Failure::new(
@@ -233,7 +234,16 @@ fn serve(
     announce::print(announcement)?;
     let log = logs.handle();
     let is_quiet = reload.settings().log.is_quiet();
-    let control = claim.complete(keys, status_key.zip(status.clone()), &context, is_quiet);
+    let of_status = status_key.zip(status.clone());
+    let control = match claim.complete(&running, keys, of_status, &context, is_quiet) {
+        Ok(control) => control,
+        Err(failure) => {
+            // The other process serves: clients that this one has accepted get their replies.
+            running.retire(reload.settings().grace);
+            running.join();
+            return Err(failure);
+        }
+    };
     let result = until_stopped(runtime, running, signals, log, reload, supervisor, control);
     drop(status);
     logs.finish();

@@ -25,8 +25,8 @@ const TAKEN_GRACE: Duration = Duration::from_secs(15 * 60);
 /// Why it ends.
 enum End {
     Signal,
-    /// Another process serves.
-    Taken(Taken),
+    /// Another process serves. With a signal, if there was one before that.
+    Taken(Taken, bool),
 }
 
 /// Waits for a signal, or for another process that takes over, then for running replies; a second signal stops it at once. In the
@@ -62,7 +62,7 @@ pub(super) fn until_stopped(
                     }
                     Signal::Reopen => log.reopen(),
                 },
-                taken = &mut taken => break End::Taken(taken),
+                taken = &mut taken => break End::Taken(taken, false),
                 _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),
                 _ = looks.tick() => reload.look(&running),
                 _ = peaks.tick() => {
@@ -72,18 +72,32 @@ pub(super) fn until_stopped(
                 }
             }
         };
+        let end = match end {
+            End::Signal => {
+                let settled = tokio::select! {
+                    settled = control.settle(taken.as_mut()) => settled,
+                    () = signals.stop(&log) => None,
+                };
+                settled.map_or(End::Signal, |taken| End::Taken(taken, true))
+            }
+            taken @ End::Taken(..) => taken,
+        };
+        // One that has not taken over by now does not.
         drop(taken);
         let (stopper, grace) = (running.stopper(), reload.settings().grace);
         let connections = running.connections();
-        let is_taken = matches!(end, End::Taken(_));
+        let has_time = matches!(end, End::Taken(_, false));
         let time = match &end {
             // Before anything is said of it.
             End::Signal => {
                 stopper.shutdown(grace);
                 grace
             }
-            End::Taken(taken) => {
-                let time = grace.max(TAKEN_GRACE);
+            End::Taken(taken, is_told) => {
+                let time = match is_told {
+                    true => grace,
+                    false => grace.max(TAKEN_GRACE),
+                };
                 control.leave(taken, &running);
                 stopper.retire(time);
                 time
@@ -96,7 +110,7 @@ pub(super) fn until_stopped(
                 End::Signal => format!(
                     "stopping: {connections} connections are open; replies get {time} s to end, a second signal ends them at once"
                 ),
-                End::Taken(taken) => format!(
+                End::Taken(taken, _) => format!(
                     "process {} serves now: {connections} connections are open here; replies get {time} s to end, a signal shortens that to {} s",
                     taken.pid.unwrap_or_default(),
                     grace.as_secs()
@@ -104,7 +118,7 @@ pub(super) fn until_stopped(
             });
         }
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
-        if is_taken {
+        if has_time {
             tokio::select! {
                 _ = &mut stopped => return Ok::<_, Failure>(false),
                 () = signals.stop(&log) => stopper.shutdown(grace),

@@ -84,7 +84,7 @@ pub(in crate::server) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    ours: bool,
+    ours: AtomicBool,
     /// A predecessor has it still, or a successor has it.
     left: AtomicBool,
 }
@@ -107,14 +107,19 @@ impl SocketFile {
             path: std::path::absolute(path)?,
             device: metadata.dev(),
             inode: metadata.ino(),
-            ours,
+            ours: AtomicBool::new(ours),
             left: AtomicBool::new(left),
         })
     }
 
     /// Whether it is removed at the end, by this server or by a successor.
     pub(in crate::server) fn is_ours(&self) -> bool {
-        self.ours
+        self.ours.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is ours from now on, although another server has bound it.
+    pub(in crate::server) fn set_ours(&self, ours: bool) {
+        self.ours.store(ours, Ordering::Relaxed);
     }
 
     /// Leaves it to another server, or does so no more.
@@ -128,7 +133,7 @@ impl Drop for SocketFile {
         let is_same =
             |metadata: fs::Metadata| metadata.dev() == self.device && metadata.ino() == self.inode;
         let is_left = self.left.load(Ordering::Relaxed);
-        if self.ours && !is_left && fs::symlink_metadata(&self.path).is_ok_and(is_same) {
+        if self.is_ours() && !is_left && fs::symlink_metadata(&self.path).is_ok_and(is_same) {
             // What cannot be removed is replaced by the next server.
             let _ = fs::remove_file(&self.path);
         }

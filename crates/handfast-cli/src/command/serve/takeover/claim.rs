@@ -1,19 +1,22 @@
 //! The new process: it connects to the one that runs, and gets what that has; or there is none.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use handfast::{ServerContext, escape_control};
 use handfast_https::server::{Listener, Running};
-use rustix::fs::Mode;
+use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use zeroize::Zeroizing;
 
-use super::messages::{self, DONE, HELLO, Offer, Ready};
+use super::messages::{self, DONE, HELLO, Offer, Ready, TAKEN_BACK};
 use super::offer::{Control, ControlFile};
 use super::{Key, Keys, failure};
 use crate::failure::Failure;
@@ -25,11 +28,14 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// What this process begins with.
 #[derive(Default)]
 pub(in crate::command::serve) struct Claim {
-    control: Option<(UnixListener, ControlFile)>,
+    /// The file is removed before the socket is closed: until then no process takes it for a stale one.
+    control: Option<(ControlFile, UnixListener)>,
     predecessor: Option<Predecessor>,
     /// With their positions in the offer.
     sockets: Vec<(usize, Key, Listener)>,
     taken: usize,
+    /// Of those that were taken, Unix sockets whose files are removed at the end by the process that serves.
+    files: Vec<Key>,
     ticket_keys: Zeroizing<Vec<u8>>,
 }
 
@@ -49,25 +55,31 @@ impl Claim {
         };
         let shown = escape_control(&path.display().to_string()).into_owned();
         match UnixStream::connect(path) {
-            Ok(stream) => Self::from(path, stream).map_err(|error| {
-                let error = match error.kind() {
-                    io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
-                    _ => error,
-                };
-                failure(
-                    format!("the process at {shown} does not hand over its sockets"),
-                    error.to_string(),
-                    "start the new process as the same user; if that does not help, stop the running one first",
-                )
-            }),
-            Err(error) => Self::alone(path, &error).map_err(|error| {
-                failure(
-                    format!("the control socket {shown} cannot be used"),
-                    error.to_string(),
-                    "give a path in a directory that only this user can write to",
-                )
-            }),
+            Ok(stream) => return Self::handed_over(path, &shown, stream),
+            Err(error) if is_free(&error) => {}
+            Err(error) => return Err(unusable(&shown, &error)),
         }
+        // Another process may be doing the same: looking, removing and binding are one step.
+        let _lock = lock(path).map_err(|error| unusable(&shown, &error))?;
+        match UnixStream::connect(path) {
+            Ok(stream) => Self::handed_over(path, &shown, stream),
+            Err(error) => Self::alone(path, &error).map_err(|error| unusable(&shown, &error)),
+        }
+    }
+
+    /// Gets everything from the process at the other end.
+    fn handed_over(path: &Path, shown: &str, stream: UnixStream) -> Result<Self, Failure> {
+        Self::from(path, stream).map_err(|error| {
+            let error = match error.kind() {
+                io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+                _ => error,
+            };
+            failure(
+                format!("the process at {shown} does not hand over its sockets"),
+                error.to_string(),
+                "start the new process as the same user; if that does not help, stop the running one first",
+            )
+        })
     }
 
     /// No process runs there.
@@ -75,11 +87,7 @@ impl Claim {
         match error.kind() {
             io::ErrorKind::NotFound => {}
             // It was killed.
-            io::ErrorKind::ConnectionRefused
-                if fs::symlink_metadata(path)?.file_type().is_socket() =>
-            {
-                fs::remove_file(path)?;
-            }
+            io::ErrorKind::ConnectionRefused => remove_stale(path)?,
             kind => return Err(kind.into()),
         }
         // Only for this user, from the beginning. There is one thread, and nothing else makes files now.
@@ -88,7 +96,7 @@ impl Claim {
         rustix::process::umask(before);
         let listener = listener?;
         Ok(Self {
-            control: Some((listener, ControlFile::at(path)?)),
+            control: Some((ControlFile::at(path)?, listener)),
             ..Self::default()
         })
     }
@@ -101,17 +109,14 @@ impl Claim {
         let offer: Offer = messages::read(&stream)?;
         let count = offer.descriptors()?;
         let mut ticket_keys = Zeroizing::new(vec![0; offer.ticket_keys]);
-        io::Read::read_exact(&mut stream, &mut ticket_keys)?;
+        stream.read_exact(&mut ticket_keys)?;
         let mut descriptors = messages::receive(&stream, count)?;
         let control = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut descriptors = descriptors.into_iter();
         let mut sockets = Vec::new();
         for (position, offered) in offer.listeners.into_iter().enumerate() {
             let its = descriptors.by_ref().take(offered.sockets);
-            // What systemd has made stays.
-            let removes_file = offered.key.starts_with("unix:");
             for listener in Listener::from_fds(its)? {
-                let listener = listener.removes_file(removes_file);
                 sockets.push((position, offered.key.clone(), listener));
             }
         }
@@ -120,10 +125,11 @@ impl Claim {
         // Until this process serves, the other one has it.
         file.set_left(true);
         Ok(Self {
-            control: Some((UnixListener::from(control), file)),
+            control: Some((file, UnixListener::from(control))),
             predecessor: Some(Predecessor { stream, pid }),
             sockets,
             taken: 0,
+            files: Vec::new(),
             ticket_keys,
         })
     }
@@ -140,46 +146,158 @@ impl Claim {
     pub(in crate::command::serve) fn take(&mut self, key: &str) -> Option<Listener> {
         let at = self.sockets.iter().position(|(_, its, _)| its == key)?;
         self.taken += 1;
+        // What systemd has made stays.
+        if key.starts_with("unix:") {
+            self.files.push(key.to_owned());
+        }
         Some(self.sockets.remove(at).2)
     }
 
+    /// Before this process accepts from the sockets: whether the other one has not taken them back meanwhile.
+    ///
+    /// # Errors
+    /// If it has.
+    pub(in crate::command::serve) fn check(&self) -> Result<(), Failure> {
+        match &self.predecessor {
+            Some(predecessor) if predecessor.has_taken_back() => Err(predecessor.late()),
+            _ => Ok(()),
+        }
+    }
+
     /// This process serves, at these listeners: the other one accepts no more. From here on this one can be taken over.
+    ///
+    /// # Errors
+    /// If the other one has taken back everything, and goes on: this process must end.
     pub(in crate::command::serve) fn complete(
         self,
+        running: &Running,
         keys: Keys,
         status: Option<(Key, Arc<Running>)>,
         context: &ServerContext,
         is_quiet: bool,
-    ) -> Control {
+    ) -> Result<Control, Failure> {
         if let Some(mut predecessor) = self.predecessor {
             let unused = self.sockets.iter().map(|(position, ..)| *position);
             let unused = unused.collect();
             let pid = predecessor.pid;
             match predecessor.dismiss(&Ready { unused }) {
-                Ok(()) if is_quiet => {}
-                Ok(()) => output::note(format!(
+                Ok(Answer::TakenBack) => return Err(predecessor.late()),
+                Ok(Answer::Done) if is_quiet => {}
+                Ok(Answer::Done) => output::note(format!(
                     "took over {} listeners from process {pid}, which answers what it has accepted",
                     self.taken
                 )),
+                // It is stopped, and does so when it goes on: what it has been told waits for it.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    output::warning(format!(
+                        "process {pid}, whose listeners this one has taken over, does not answer: it stops to accept once it goes on"
+                    ))
+                }
                 // It has the sockets no longer, or is about to close them.
                 Err(error) => output::warning(format!(
                     "process {pid}, whose listeners this one has taken over, ended before it was told: {error}"
                 )),
             }
+            for (id, key) in keys.borrow().iter() {
+                if self.files.contains(key) {
+                    running.set_removes_file(*id, true);
+                }
+            }
         }
-        if let Some((_, file)) = &self.control {
+        if let Some((file, _)) = &self.control {
             file.set_left(false);
         }
-        Control::new(self.control, keys, status, context.ticket_keys())
+        Ok(Control::new(
+            self.control,
+            keys,
+            status,
+            context.ticket_keys(),
+        ))
     }
 }
 
+/// What the running process says at the end.
+enum Answer {
+    Done,
+    TakenBack,
+}
+
 impl Predecessor {
-    /// It stops to accept.
-    fn dismiss(&mut self, ready: &Ready) -> io::Result<()> {
-        messages::write(&self.stream, ready)?;
+    /// It stops to accept, unless it has taken everything back.
+    fn dismiss(&mut self, ready: &Ready) -> io::Result<Answer> {
+        // If it does not read any more, what it has said before is here still.
+        let told = messages::write(&self.stream, ready);
         let mut answer = [0; DONE.len()];
-        io::Read::read_exact(&mut self.stream, &mut answer)
+        match self.stream.read_exact(&mut answer) {
+            Ok(()) if answer == TAKEN_BACK => Ok(Answer::TakenBack),
+            Ok(()) => told.map(|()| Answer::Done),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_taken_back(&self) -> bool {
+        let mut said = [0; TAKEN_BACK.len()];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(&self.stream, &mut said, flags).is_ok() && said == TAKEN_BACK
+    }
+
+    fn late(&self) -> Failure {
+        failure(
+            format!("process {} has taken back its listeners", self.pid),
+            "this process was not ready in time, or the other one was stopped meanwhile".to_owned(),
+            "start the new process again",
+        )
+    }
+}
+
+fn unusable(shown: &str, error: &io::Error) -> Failure {
+    failure(
+        format!("the control socket {shown} cannot be used"),
+        error.to_string(),
+        "give a path in a directory that only this user can write to",
+    )
+}
+
+/// No process listens there, as far as this says.
+fn is_free(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Held while a control socket is made in this directory. Whoever may read the directory can hold it, so it is not waited for longer than
+/// other processes need.
+fn lock(path: &Path) -> io::Result<File> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(10);
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let directory = File::open(directory)?;
+    for _ in 0..TRIES {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
+            _ => break,
+        }
+    }
+    Ok(directory)
+}
+
+/// Removes the file of a socket at which no process listens.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let stale = fs::symlink_metadata(path)?;
+    if !stale.file_type().is_socket() {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    // Of this very file, if the lock was not to be had.
+    let is_stale = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let is_refused = UnixStream::connect(path).err().is_some_and(is_stale);
+    let now = fs::symlink_metadata(path)?;
+    match is_refused && (now.dev(), now.ino()) == (stale.dev(), stale.ino()) {
+        true => fs::remove_file(path),
+        false => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 

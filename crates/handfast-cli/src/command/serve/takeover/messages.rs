@@ -14,8 +14,12 @@ use crate::command::serve::listen::descriptors::{self, DESCRIPTORS_MAX};
 /// What the new process begins with: the protocol and its version.
 pub(super) const HELLO: &[u8] = b"handfast takeover 1\n";
 
-/// The answer to "ready".
-pub(super) const DONE: &[u8] = b"done";
+/// The answer to "ready": the running process accepts no more.
+pub(super) const DONE: [u8; 4] = *b"done";
+
+/// Instead of it, also before "ready": the running process has taken back what it had handed over. A connection that ends without
+/// either means that the process is gone.
+pub(super) const TAKEN_BACK: [u8; 4] = *b"back";
 
 /// The longest message: 1,000 listeners, and the longest paths.
 const MESSAGE_MAX: usize = 256 * 1024;

@@ -7,12 +7,17 @@
 //!   connects to the control socket ----------> hello, checked: same user, or root
 //!   <------------------------------------------ sockets (SCM_RIGHTS), ticket keys; goes on serving
 //!   confines itself, serves
-//!   ready -----------------------------------> accepts no more, answers what it has accepted, ends
+//!   ready -----------------------------------> accepts no more
+//!   <------------------------------------ done; answers what it has accepted, ends
 //! ```
 //!
 //! The control socket is handed over with the others: its path is that of whichever process serves. Until the new one is ready, its
-//! failure changes nothing: the connection ends, and the running process goes on. It never executes anything: its confinement
-//! forbids that, and needs no exception for this.
+//! failure changes nothing: the connection ends, and the running process goes on. If the new one is late, the running process
+//! says that it has taken everything back, and the new one ends: two processes never serve with two configurations. Only a connection that
+//! ends without a word means that the running process is gone. Files of Unix sockets, the control socket's among them, are the new
+//! process' to remove once it has been told "done", not before.
+//!
+//! The running process never executes anything: its confinement forbids that, and needs no exception for this.
 
 #[cfg(target_os = "linux")]
 mod claim;

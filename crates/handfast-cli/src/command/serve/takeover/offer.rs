@@ -1,13 +1,16 @@
 //! The running process: it waits at its control socket for one that takes over.
 
+use std::cell::Cell;
 use std::fs;
-use std::future::pending;
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use handfast::TicketKeys;
@@ -16,7 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
-use super::messages::{self, DONE, HELLO, Offer, Offered, Ready};
+use super::messages::{self, DONE, HELLO, Offer, Offered, Ready, TAKEN_BACK};
 use super::{Key, Keys};
 use crate::output;
 
@@ -26,12 +29,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long it has, with the sockets in its hands, until it serves: it has read everything before.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a process that was told to stop waits for one that is about to take over: starting takes it less than a second.
+const STOP_WAITS: Duration = Duration::from_secs(5);
+
 /// After a control socket that cannot be accepted from, for want of descriptors.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How this process can be taken over.
 pub(in crate::command::serve) struct Control {
-    socket: Option<(UnixListener, ControlFile)>,
+    socket: Option<(ControlFile, UnixListener)>,
+    /// Another process has the sockets, and does not serve yet.
+    is_handing_over: Cell<bool>,
     /// Of the server's listeners.
     keys: Keys,
     status: Option<(Key, Arc<Running>)>,
@@ -48,13 +56,14 @@ pub(in crate::command::serve) struct Taken {
 
 impl Control {
     pub(super) fn new(
-        socket: Option<(UnixListener, ControlFile)>,
+        socket: Option<(ControlFile, UnixListener)>,
         keys: Keys,
         status: Option<(Key, Arc<Running>)>,
         ticket_keys: TicketKeys,
     ) -> Self {
         Self {
             socket,
+            is_handing_over: Cell::new(false),
             keys,
             status,
             ticket_keys,
@@ -63,7 +72,7 @@ impl Control {
 
     /// Ready once another process has taken over; without a control socket never.
     pub(in crate::command::serve) async fn until_taken(&self, running: &Running) -> Taken {
-        let Some((socket, file)) = &self.socket else {
+        let Some((file, socket)) = &self.socket else {
             return pending().await;
         };
         let listener = socket
@@ -84,12 +93,14 @@ impl Control {
             };
             let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
             let pid = pid.and_then(|pid| u32::try_from(pid).ok());
-            file.set_left(true);
-            match self.converse(stream, running).await {
-                Ok(unused) => return Taken { pid, unused },
+            let mut conversation = Conversation::begin(self, file, running, stream);
+            match conversation.run().await {
+                Ok(unused) => {
+                    conversation.is_done = true;
+                    return Taken { pid, unused };
+                }
                 Err(error) => {
-                    self.take_back(running);
-                    file.set_left(false);
+                    drop(conversation);
                     let who = match pid {
                         Some(pid) => format!("process {pid}"),
                         None => "the process".to_owned(),
@@ -106,6 +117,23 @@ impl Control {
         }
     }
 
+    /// This process was told to stop: one that is about to take over has a moment for it, in which this one serves on. `None` if there is no
+    /// such process, or it ends. What is to be called in place of waiting for `taken` any longer.
+    pub(in crate::command::serve) async fn settle(
+        &self,
+        mut taken: Pin<&mut impl Future<Output = Taken>>,
+    ) -> Option<Taken> {
+        let settled = poll_fn(|context| match self.is_handing_over.get() {
+            false => Poll::Ready(None),
+            true => match taken.as_mut().poll(context) {
+                Poll::Ready(taken) => Poll::Ready(Some(taken)),
+                Poll::Pending if self.is_handing_over.get() => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+            },
+        });
+        timeout(STOP_WAITS, settled).await.unwrap_or_default()
+    }
+
     /// Stops to listen: the other process has all of it, and what it does not use is closed.
     pub(in crate::command::serve) fn leave(&self, taken: &Taken, running: &Running) {
         if !taken.unused.is_empty() {
@@ -119,32 +147,6 @@ impl Control {
         if let Some((_, status)) = &self.status {
             status.retire(ANSWER_WITHIN);
         }
-    }
-
-    /// Hands everything over, and waits until the other process serves. Returns what it does not listen on.
-    async fn converse(
-        &self,
-        mut stream: UnixStream,
-        running: &Running,
-    ) -> io::Result<Vec<ListenerId>> {
-        check_user(&stream)?;
-        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        let mut hello = [0; HELLO.len()];
-        timeout(ANSWER_WITHIN, stream.read_exact(&mut hello))
-            .await
-            .map_err(late)??;
-        if hello != *HELLO {
-            return Err(messages::invalid("it is of another version"));
-        }
-        let sent = timeout(ANSWER_WITHIN, self.hand_over(&mut stream, running)).await;
-        let ids = sent.map_err(late)??;
-        let ready = timeout(READY_WITHIN, ready(&mut stream)).await;
-        let ready = ready.map_err(late)??;
-        let unused = ready.unused.iter();
-        let unused = unused.filter_map(|position| ids.get(*position).copied());
-        // The connection ends when this is dropped, which the other one does not need to wait for.
-        let _ = stream.write_all(DONE).await;
-        Ok(unused.collect())
     }
 
     /// Returns which listeners these are; those of the status page come behind them.
@@ -170,7 +172,7 @@ impl Control {
             });
             sockets.extend(these);
         }
-        if let Some((control, _)) = &self.socket {
+        if let Some((_, control)) = &self.socket {
             sockets.push(control.try_clone()?.into());
         }
         let ticket_keys = self.ticket_keys.export();
@@ -192,6 +194,75 @@ impl Control {
             if let Err(error) = one.accept_again() {
                 output::warning(format!("a listener is lost: {error}"));
             }
+        }
+    }
+}
+
+/// With a process that takes over. Until that serves, dropping this takes everything back and says so.
+struct Conversation<'a> {
+    control: &'a Control,
+    file: &'a ControlFile,
+    running: &'a Running,
+    stream: UnixStream,
+    /// The other process speaks this protocol.
+    is_known: bool,
+    is_done: bool,
+}
+
+impl<'a> Conversation<'a> {
+    fn begin(
+        control: &'a Control,
+        file: &'a ControlFile,
+        running: &'a Running,
+        stream: UnixStream,
+    ) -> Self {
+        file.set_left(true);
+        control.is_handing_over.set(true);
+        Self {
+            control,
+            file,
+            running,
+            stream,
+            is_known: false,
+            is_done: false,
+        }
+    }
+
+    /// Hands everything over, and waits until the other process serves. Returns what it does not listen on.
+    async fn run(&mut self) -> io::Result<Vec<ListenerId>> {
+        let stream = &mut self.stream;
+        check_user(stream)?;
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let mut hello = [0; HELLO.len()];
+        timeout(ANSWER_WITHIN, stream.read_exact(&mut hello))
+            .await
+            .map_err(late)??;
+        if hello != *HELLO {
+            return Err(messages::invalid("it is of another version"));
+        }
+        self.is_known = true;
+        let sent = timeout(ANSWER_WITHIN, self.control.hand_over(stream, self.running)).await;
+        let ids = sent.map_err(late)??;
+        let ready = timeout(READY_WITHIN, ready(stream)).await;
+        let ready = ready.map_err(late)??;
+        let unused = ready.unused.iter();
+        let unused = unused.filter_map(|position| ids.get(*position).copied());
+        // The connection ends when this is dropped, which the other one does not need to wait for.
+        let _ = stream.write_all(&DONE).await;
+        Ok(unused.collect())
+    }
+}
+
+impl Drop for Conversation<'_> {
+    fn drop(&mut self) {
+        self.control.is_handing_over.set(false);
+        if !self.is_done {
+            self.control.take_back(self.running);
+            self.file.set_left(false);
+        }
+        if self.is_known && !self.is_done {
+            // There is room: what was sent before was read, or the other process has not got everything and ends for that.
+            let _ = self.stream.try_write(&TAKEN_BACK);
         }
     }
 }
@@ -222,7 +293,7 @@ pub(super) struct ControlFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    is_left: std::cell::Cell<bool>,
+    is_left: Cell<bool>,
 }
 
 impl ControlFile {
@@ -232,7 +303,7 @@ impl ControlFile {
             path: std::path::absolute(path)?,
             device: metadata.dev(),
             inode: metadata.ino(),
-            is_left: std::cell::Cell::new(false),
+            is_left: Cell::new(false),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Systems on which no process can give its sockets to another.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use handfast::ServerContext;
@@ -41,20 +42,35 @@ impl Claim {
         None
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "as on Linux")]
+    pub(in crate::command::serve) fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "as on Linux")]
     pub(in crate::command::serve) fn complete(
         self,
+        _: &Running,
         _: Keys,
         _: Option<(Key, Arc<Running>)>,
         _: &ServerContext,
         _: bool,
-    ) -> Control {
-        Control
+    ) -> Result<Control, Failure> {
+        Ok(Control)
     }
 }
 
 impl Control {
     pub(in crate::command::serve) async fn until_taken(&self, _: &Running) -> Taken {
         pending().await
+    }
+
+    #[allow(clippy::unused_async, reason = "as on Linux")]
+    pub(in crate::command::serve) async fn settle(
+        &self,
+        _: Pin<&mut impl Future<Output = Taken>>,
+    ) -> Option<Taken> {
+        None
     }
 
     pub(in crate::command::serve) fn leave(&self, _: &Taken, _: &Running) {}
