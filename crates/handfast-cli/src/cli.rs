@@ -117,6 +117,8 @@ mod tests {
             "get: curl's jar of cookies; bench: as in wrk and h2load",
         ),
         ("-q", "get: curl's; elsewhere --quiet"),
+        ("--ciphers", "get: of TLS 1.2, as in curl; bench: of both"),
+        ("--key-type", "of a key that is made, or of one in a file"),
         (
             "--data",
             "get joins several and takes line ends away, as curl does; bench sends it as it is",

@@ -38,11 +38,13 @@ exit_codes! {
     SEND = 55: "The request could not be sent.",
     RECEIVE = 56: "The reply could not be received, or was truncated.",
     OWN_CERTIFICATE = 58: "The own certificate or private key cannot be used.",
+    CIPHER = 59: "No cipher suite or group of those given can be used.",
     PEER = 60: "The server's certificate was not accepted.",
     CONTENT_CODING = 61: "The reply's content coding cannot be decoded: `get --compressed`.",
     TOO_LARGE = 63: "The reply is larger than allowed: `get --max-filesize`, or a decompression bomb.",
     NO_TLS = 64: "TLS was required, and the server does not offer or refuses STARTTLS.",
     CA_FILE = 77: "The trusted certificates or revocation lists cannot be used.",
+    PINNED_KEY = 90: "The server's public key is not a pinned one.",
     HTTP2_STREAM = 92: "The server reset the HTTP/2 stream.",
     // Beyond curl's, which has none for this.
     TRUST_STORE = 120: "A trust store could not be changed: `ca trust`, `ca untrust`.",

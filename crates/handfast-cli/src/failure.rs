@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use handfast::{
     Cause, ConfigurationCause, CrlError, CrlProblem, Error, Explanation, NetworkCause, PeerCause,
-    Phase, escape_control,
+    Phase, VerifyCause, escape_control,
 };
 use handfast_dial::proxy::ProxyProblem;
 use handfast_dial::{ConnectError, StartTlsProblem};
@@ -96,7 +96,10 @@ pub(crate) fn exit_code(error: &Error) -> u8 {
         Cause::Configuration(ConfigurationCause::UnknownName { .. }) => code::USAGE,
         Cause::Configuration(ConfigurationCause::File { .. }) => code::READ,
         Cause::Network(NetworkCause::TimedOut { .. }) => code::TIMED_OUT,
-        Cause::Peer(PeerCause::Certificate(_)) => code::PEER,
+        Cause::Peer(PeerCause::Certificate(error)) => match error.cause {
+            VerifyCause::PinMismatch { .. } => code::PINNED_KEY,
+            _ => code::PEER,
+        },
         // In TLS 1.3 the server sends the alert after the handshake.
         Cause::Peer(
             PeerCause::ClientCertificateRequired { .. }

@@ -21,6 +21,7 @@ mod failure;
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
 mod heap;
+mod identity_args;
 mod nearest;
 mod output;
 mod passphrase;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use handfast::{
-    ClientContext, ClientContextBuilder, Identity, KeyLog, Passphrase, TlsVersion, TrustAnchors,
+    ClientContext, ClientContextBuilder, Error, KeyLog, PeerCause, Phase, Report, TlsVersion,
+    TrustAnchors,
 };
 
 use crate::failure::Failure;
+use crate::identity_args::IdentityArgs;
 use crate::output;
-use crate::passphrase::{PassphraseSource, or_prompt};
 use crate::verify_args::VerifyArgs;
 
 pub(crate) use crate::verify_args::{
@@ -28,19 +29,6 @@ pub(crate) struct TrustArgs {
     pub(crate) verify: VerifyArgs,
     #[command(flatten)]
     pub(crate) identity: IdentityArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct IdentityArgs {
-    /// Certificate chain, sent if the peer requests one
-    #[arg(long, value_name = "FILE")]
-    pub(crate) cert: Option<PathBuf>,
-    /// Private key, if it is not in the same file as the certificate
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    pub(crate) key: Option<PathBuf>,
-    /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT
-    #[arg(long, value_name = "SOURCE", requires = "cert")]
-    pub(crate) pass: Option<PassphraseSource>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,26 +59,48 @@ impl SessionArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionArgs {
     /// TLS versions to allow: 1.2, 1.3 [default: both]
-    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version)]
+    #[arg(long, value_name = "VERSIONS", value_delimiter = ',', value_parser = version, conflicts_with_all = ["tlsv1", "tlsv1_2", "tlsv1_3", "tls_max"])]
     tls: Vec<TlsVersion>,
+    #[command(flatten)]
+    range: VersionRange,
+}
+
+/// TLS versions as in curl: the earliest and the latest.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VersionRange {
+    /// Allow TLS 1.0 and later: the earliest that is spoken is 1.2
+    #[arg(short = '1', long, hide = true, aliases = ["tlsv1.0", "tlsv1.1"])]
+    tlsv1: bool,
     /// Allow TLS 1.2 and later (the default)
-    #[arg(long = "tlsv1.2", conflicts_with = "tls")]
+    #[arg(long = "tlsv1.2")]
     tlsv1_2: bool,
     /// Allow only TLS 1.3 and later
-    #[arg(long = "tlsv1.3", conflicts_with = "tls")]
+    #[arg(long = "tlsv1.3")]
     tlsv1_3: bool,
-    /// Latest TLS version to allow
-    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with_all = ["tls", "tlsv1_3"])]
-    tls_max: Option<String>,
+    /// Latest TLS version to allow: 1.2, 1.3
+    #[arg(long, value_name = "VERSION", value_parser = latest, conflicts_with = "tlsv1_3")]
+    tls_max: Option<TlsVersion>,
+}
+
+impl VersionRange {
+    /// The selected versions; empty for the default.
+    pub(crate) fn versions(&self) -> Vec<TlsVersion> {
+        // As in curl, the last word is that of the option for less.
+        let earliest_is_1_3 = self.tlsv1_3 && !self.tlsv1_2 && !self.tlsv1;
+        match self.tls_max {
+            Some(TlsVersion::Tls12) => vec![TlsVersion::Tls12],
+            _ if earliest_is_1_3 => vec![TlsVersion::Tls13],
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl VersionArgs {
     /// The selected versions; `None` for the default.
     pub(crate) fn versions(&self) -> Vec<TlsVersion> {
-        match self.tls_max.as_deref() {
-            _ if self.tlsv1_3 => vec![TlsVersion::Tls13],
-            Some("1.2") => vec![TlsVersion::Tls12],
-            _ => self.tls.clone(),
+        match self.tls.as_slice() {
+            [] => self.range.versions(),
+            given => given.to_vec(),
         }
     }
 }
@@ -98,8 +108,11 @@ impl VersionArgs {
 impl TrustArgs {
     /// A client's context with all of this, and the session's choices.
     pub(crate) fn client(&self, session: &SessionArgs) -> Result<ClientContextBuilder, Failure> {
+        if self.insecure {
+            warn_of_insecure();
+        }
         let mut builder = self
-            .builder()?
+            .judging_builder(tell_trust_problems)?
             .versions(session.versions.versions())
             .alpn(session.alpn.iter().map(String::as_bytes));
         if let Some(log) = session.key_log()? {
@@ -111,56 +124,58 @@ impl TrustArgs {
     /// A client's context with all of this. Warns if verification is off, and about
     /// certificates in the files that cannot be trust anchors.
     pub(crate) fn builder(&self) -> Result<ClientContextBuilder, Failure> {
-        self.builder_showing(tell_trust_problems)
+        let builder = self.unverified_builder()?;
+        if self.insecure {
+            warn_of_insecure();
+            return Ok(builder.danger().accept_any_certificate());
+        }
+        let anchors = self.verify.anchors()?;
+        tell_trust_problems(&anchors);
+        Ok(builder.trust(anchors))
     }
 
-    /// The same; what is trusted is shown to `show`.
-    pub(crate) fn builder_showing(
+    /// The same; what is trusted is shown to `show`. With `--insecure` nothing is said here, and reports say what
+    /// verification would have refused the server for.
+    pub(crate) fn judging_builder(
         &self,
         show: impl FnOnce(&TrustAnchors),
     ) -> Result<ClientContextBuilder, Failure> {
-        let mut builder =
-            ClientContext::builder().revocation_lists(self.verify.revocation_lists()?);
-        if let Some(depth) = self.verify.depth {
-            builder = builder.chain_depth_max(depth);
-        }
-        for pin in &self.verify.pin {
-            builder = builder.pin(*pin);
-        }
-        if let Some(identity) = self.identity.read()? {
-            builder = builder.identity(identity);
-        }
-        if self.insecure {
-            output::warning(
-                "--insecure: the server's certificate is NOT verified; anyone on the path can \
-                 read and change what is sent",
-            );
-            Ok(builder.danger().accept_any_certificate())
-        } else {
+        let builder = self.unverified_builder()?;
+        if !self.insecure {
             let anchors = self.verify.anchors()?;
             show(&anchors);
-            Ok(builder.trust(anchors))
+            return Ok(builder.trust(anchors));
         }
+        Ok(match self.verify.anchors() {
+            Ok(anchors) => builder
+                .trust(anchors)
+                .danger()
+                .accept_any_certificate_but_judge(),
+            // What cannot be read is not needed.
+            Err(_) => builder.danger().accept_any_certificate(),
+        })
+    }
+
+    /// Everything but the trust.
+    fn unverified_builder(&self) -> Result<ClientContextBuilder, Failure> {
+        let builder = ClientContext::builder().identities(self.identity.read()?);
+        self.verify.limit(builder)
     }
 }
 
-impl IdentityArgs {
-    pub(crate) fn read(&self) -> Result<Option<Identity>, Failure> {
-        let Some(chain) = &self.cert else {
-            return Ok(None);
-        };
-        let passphrase = match or_prompt(self.pass.clone()) {
-            Some(source) => Passphrase::ask(move |request| source.read(&request.to_string())),
-            None => Passphrase::none(),
-        };
-        let identity = match &self.key {
-            Some(key) => Identity::from_files(chain, key, passphrase),
-            None => Identity::from_file(chain, passphrase),
-        };
-        identity
-            .map(Some)
-            .map_err(|error| handfast::Error::from(error).into())
-    }
+/// What verification would have refused an unverified server for, in one line.
+pub(crate) fn objection(report: &Report) -> Option<String> {
+    let cause = PeerCause::Certificate(report.objection.clone()?);
+    let explanation = Error::new(Phase::Handshake, cause).explain();
+    Some(format!("{} [{}]", explanation.what, explanation.id))
+}
+
+/// Before anything is sent to a server that is not verified.
+pub(crate) fn warn_of_insecure() {
+    output::warning(
+        "--insecure: the server's certificate is NOT verified; anyone on the path can \
+         read and change what is sent",
+    );
 }
 
 impl SessionArgs {
@@ -208,10 +223,18 @@ pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     }))
 }
 
+/// curl's `default` is the latest.
+fn latest(text: &str) -> Result<TlsVersion, String> {
+    match text {
+        "default" => Ok(TlsVersion::Tls13),
+        other => version(other),
+    }
+}
+
 fn version(text: &str) -> Result<TlsVersion, String> {
     match text {
         "1.2" => Ok(TlsVersion::Tls12),
         "1.3" => Ok(TlsVersion::Tls13),
-        _ => Err("expected 1.2 or 1.3: older versions are broken".to_owned()),
+        _ => Err("expected 1.2 or 1.3: older versions are broken, and not spoken".to_owned()),
     }
 }

@@ -3,15 +3,18 @@
 //! As in curl, `--cacert` and `--capath` replace the platform's trust store: an authority of the store that was
 //! forgotten there does not pass. `--add-cacert` adds to whatever is trusted.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use handfast::{
-    ExpiredLists, RevocationLists, SpkiSha256, TrustAnchors, TrustSource, VerificationPolicy,
+    ClientContextBuilder, ExpiredLists, Explanation, InvalidPin, RevocationLists, SpkiSha256,
+    TrustAnchors, TrustSource, VerificationPolicy, escape_control,
 };
 
 use crate::advice::Advised as _;
 use crate::data_dir::{is_local_ca, local_ca_certificate, local_ca_list};
-use crate::failure::Failure;
+use crate::failure::{Failure, code, plain};
 use crate::output;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -30,7 +33,10 @@ pub(crate) struct VerifyArgs {
     only_cacert: bool,
     /// Require one of these public keys on the verified path
     #[arg(long, value_name = "sha256//BASE64")]
-    pub(crate) pin: Vec<SpkiSha256>,
+    pin: Vec<SpkiSha256>,
+    /// Require one of these to be the server's own public key: hashes joined by `;`, or a file with the key (PEM or DER)
+    #[arg(long, value_name = "sha256//BASE64|FILE")]
+    pinnedpubkey: Option<String>,
     /// Check certificates against the certificate revocation lists in FILE (repeatable)
     #[arg(long, value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
@@ -108,9 +114,83 @@ impl VerifyArgs {
         )
     }
 
+    /// The policy, for chains that are not a connection's.
+    pub(crate) fn policy(&self) -> Result<VerificationPolicy, Failure> {
+        let mut policy = VerificationPolicy::new(self.anchors()?)
+            .with_revocation_lists(self.revocation_lists()?)
+            .with_chain_depth_max(self.depth.unwrap_or(VerificationPolicy::CHAIN_DEPTH_LIMIT));
+        for pin in &self.pin {
+            policy = policy.with_pin(*pin);
+        }
+        for pin in self.own_key_pins()? {
+            policy = policy.with_own_key_pin(pin);
+        }
+        Ok(policy)
+    }
+
+    /// The context with everything but the anchors.
+    pub(crate) fn limit(
+        &self,
+        builder: ClientContextBuilder,
+    ) -> Result<ClientContextBuilder, Failure> {
+        let mut builder = builder.revocation_lists(self.revocation_lists()?);
+        if let Some(depth) = self.depth {
+            builder = builder.chain_depth_max(depth);
+        }
+        for pin in &self.pin {
+            builder = builder.pin(*pin);
+        }
+        for pin in self.own_key_pins()? {
+            builder = builder.own_key_pin(pin);
+        }
+        Ok(builder)
+    }
+
+    fn own_key_pins(&self) -> Result<Vec<SpkiSha256>, Failure> {
+        match self.pinnedpubkey.as_deref() {
+            None => Ok(Vec::new()),
+            Some(hashes) if hashes.starts_with("sha256//") => hashes
+                .split(';')
+                .filter(|hash| !hash.trim().is_empty())
+                .map(|hash| {
+                    hash.parse().map_err(|error: InvalidPin| {
+                        Failure::usage(
+                            format!("--pinnedpubkey: {error}"),
+                            "join several by `;`: sha256//BASE64;sha256//BASE64",
+                        )
+                    })
+                })
+                .collect(),
+            Some(file) => key_of(Path::new(file)).map(|pin| vec![pin]),
+        }
+    }
+
     fn replaces_the_store(&self) -> bool {
         !(self.cacert.is_empty() && self.capath.is_empty())
     }
+}
+
+/// More than any public key: what is larger is another file.
+const KEY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The pin of the public key in this file. Without it no server can be accepted: as for curl, none has the pinned key.
+fn key_of(path: &Path) -> Result<SpkiSha256, Failure> {
+    let failed = |why: String| {
+        let shown = path.display().to_string();
+        let what = format!(
+            "--pinnedpubkey: no public key in {}",
+            escape_control(&shown)
+        );
+        let explanation = Explanation::new("file-unusable", what)
+            .with_evidence(why)
+            .with_fix("make the file by: openssl x509 -in CERTIFICATE -noout -pubkey");
+        Failure::new(code::PINNED_KEY, explanation)
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(KEY_BYTES_MAX).read_to_end(&mut bytes))
+        .map_err(|error| failed(plain(&error)))?;
+    SpkiSha256::of_public_key(&bytes).map_err(|error| failed(error.detail))
 }
 
 /// Problems shown of each source; a directory can have hundreds.

@@ -25,6 +25,8 @@ pub(crate) struct Evidence {
     pub(crate) server_name: Option<String>,
     /// A client's hello was read, with a server name or without.
     hello_seen: bool,
+    /// Why verification would have refused an unverified peer.
+    pub(crate) objection: Option<Box<VerifyError>>,
     /// The result for the OCSP response that a server stapled to its certificate.
     pub(crate) staple: Option<Staple>,
     /// Tickets from a server.
@@ -143,6 +145,11 @@ pub(crate) fn note_master_secret(label: &[u8]) {
 /// A server stapled this to its certificate, or nothing.
 pub(crate) fn note_staple(staple: Option<Staple>) {
     EVIDENCE.with_borrow_mut(|evidence| evidence.staple = staple);
+}
+
+/// An unverified peer would have been refused for this, or accepted.
+pub(crate) fn note_objection(objection: Option<VerifyError>) {
+    EVIDENCE.with_borrow_mut(|evidence| evidence.objection = objection.map(Box::new));
 }
 
 /// A server sent a ticket.

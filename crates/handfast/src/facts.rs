@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     /// The ClientHello was encrypted: a handshake by which the server does not decrypt it fails.
     pub(crate) hello_encrypted: bool,
     pub(crate) staple: Option<Staple>,
+    /// Why verification would have refused an unverified peer.
+    pub(crate) objection: Option<Box<VerifyError>>,
     pub(crate) tickets: Vec<Ticket>,
     pub(crate) session: Session,
     /// What keying material is exported from, until the handshake is done.
@@ -46,6 +48,7 @@ impl Facts {
             certificate_request,
             server_name,
             staple,
+            objection,
             tickets,
             session,
             alert,
@@ -56,6 +59,7 @@ impl Facts {
         self.certificate_request = certificate_request.or_else(|| self.certificate_request.take());
         self.server_name = server_name.or_else(|| self.server_name.take());
         self.staple = staple.or_else(|| self.staple.take());
+        self.objection = objection.or_else(|| self.objection.take());
         self.note_tickets(tickets);
         self.session = session;
         self.exporter = exporter.or_else(|| self.exporter.take());

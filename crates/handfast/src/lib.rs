@@ -127,7 +127,7 @@ pub use connection::{Connection, ReadOutcome, Received};
 pub use context::{
     ClientAuth, ClientContext, ClientContextBuilder, ClientPolicy, Clock, DangerousClient,
     EchConfigs, Identities, OwnOffer, ServerContext, ServerContextBuilder, Timeouts,
-    cipher_suite_names, group_names,
+    cipher_suite_named, cipher_suite_names, group_names,
 };
 pub use error::{
     Cause, ConfigurationCause, Error, LocalCause, LongMessage, Negotiated, NetworkCause, PeerCause,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pki_types::CertificateDer;
 
 use crate::side::Side;
-use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer};
+use crate::verify::{StapleProblem, StapledResponse, VerifiedPeer, VerifyError};
 use crate::version::TlsVersion;
 
 /// The negotiated parameters of a handshake.
@@ -31,6 +31,10 @@ pub struct Report {
     pub peer_chain: Vec<CertificateDer<'static>>,
     /// The verified peer; `None` without verification.
     pub peer: Option<VerifiedPeer>,
+    /// Why verification would have refused the server, where it is off and
+    /// [`DangerousClient::accept_any_certificate_but_judge`](crate::DangerousClient::accept_any_certificate_but_judge)
+    /// asked for that. `None` if it would have been accepted, and for a resumed session.
+    pub objection: Option<Box<VerifyError>>,
     /// For clients: whether the server requested a client certificate.
     pub client_certificate_requested: bool,
     /// For clients: the issuers whose client certificates the server accepts, escaped;
@@ -81,6 +85,7 @@ impl Report {
             peer: None,
             client_certificate_requested: false,
             acceptable_issuers: Vec::new(),
+            objection: None,
             staple: None,
             encrypted_client_hello: false,
             handshake: Duration::ZERO,

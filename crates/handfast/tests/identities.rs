@@ -463,3 +463,94 @@ async fn a_runtime_goes_on_while_a_key_signs_elsewhere() {
     drop((failure, leave));
     assert!(!securing.await.unwrap());
 }
+
+/// A server that wants a certificate of one of these authorities, and what it gets to see.
+fn seen_by(authorities: &[&Issued], pki: &Pki, client: &ClientContext) -> Option<Vec<u8>> {
+    let anchors = authorities
+        .iter()
+        .fold(TrustAnchors::empty(), |anchors, one| {
+            anchors.with_pem(one.cert_pem().as_bytes()).unwrap()
+        });
+    let server = ServerContext::builder()
+        .identity(identity(&pki.server(&["localhost"])))
+        .client_auth(handfast::ClientAuth::Required(anchors))
+        .build()
+        .unwrap();
+    let met = meet(&server, client, "localhost");
+    let report = met.server.ok()?;
+    report.peer_chain.first().map(|der| der.to_vec())
+}
+
+#[test]
+fn a_client_of_several_identities_shows_the_first_that_the_server_accepts() {
+    let pki = Pki::new();
+    let [one, other, third] =
+        ["One", "Other", "Third"].map(|name| pki.root.issue(Spec::authority(name)));
+    let [ada, bob] = [&one, &other].map(|authority| authority.issue(Spec::client("me")));
+    let both = [identity(&ada), identity(&bob)];
+    for version in VERSIONS {
+        let context = client(&pki)
+            .versions([version])
+            .identities(both.clone())
+            .build()
+            .unwrap();
+        let shown = |authorities: &[&Issued]| seen_by(authorities, &pki, &context);
+        assert_eq!(shown(&[&one]).as_deref(), Some(&ada.der[..]));
+        assert_eq!(shown(&[&other]).as_deref(), Some(&bob.der[..]));
+        assert_eq!(shown(&[&other, &one]).as_deref(), Some(&ada.der[..]));
+        // None is from there: the server refuses the first.
+        assert_eq!(shown(&[&third]), None);
+    }
+}
+
+#[test]
+fn pins_hold_for_servers_that_are_not_verified_and_are_their_own_keys() {
+    let pki = Pki::new();
+    let own = pki.server(&["localhost"]);
+    let server = ServerContext::builder()
+        .identity(identity(&own))
+        .build()
+        .unwrap();
+    let pin = |issued: &Issued| handfast::SpkiSha256::of_certificate(&issued.der).unwrap();
+    let (own, root) = (pin(&own), pin(&pki.root));
+    let id = |context: ClientContextBuilder| {
+        let met = meet(&server, &context.build().unwrap(), "localhost");
+        met.client.err().map(|error| error.explain().id)
+    };
+    let blind = |context: ClientContextBuilder| context.danger().accept_any_certificate();
+    assert_eq!(id(client(&pki).pin(root)), None);
+    assert_eq!(id(client(&pki).own_key_pin(own)), None);
+    assert_eq!(id(client(&pki).own_key_pin(root)), Some("pin-mismatch"));
+    assert_eq!(id(client(&pki).own_key_pin(root).own_key_pin(own)), None);
+    assert_eq!(id(blind(client(&pki).pin(own))), None);
+    assert_eq!(id(blind(client(&pki).own_key_pin(own))), None);
+    assert_eq!(id(blind(client(&pki).pin(root))), Some("pin-mismatch"));
+    assert_eq!(
+        id(blind(client(&pki).own_key_pin(root))),
+        Some("pin-mismatch")
+    );
+}
+
+#[test]
+fn the_verdict_on_a_server_that_is_not_verified_is_in_the_report() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let own = ServerContext::builder()
+        .identity(identity(&pki.server(&["localhost"])))
+        .build()
+        .unwrap();
+    for (anchors, name, expected) in [
+        (&pki, "localhost", None),
+        (&pki, "other.example", Some("name-mismatch")),
+        (&other, "localhost", Some("unknown-issuer")),
+    ] {
+        let builder = client(anchors).danger().accept_any_certificate_but_judge();
+        let met = meet(&own, &builder.build().unwrap(), name);
+        let report = met.client.unwrap();
+        let objection = report
+            .objection
+            .as_ref()
+            .map(|objection| objection.cause.id());
+        assert_eq!(objection, expected);
+        assert!(report.peer.is_none());
+    }
+}

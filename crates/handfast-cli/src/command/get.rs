@@ -3,6 +3,7 @@
 mod arguments;
 mod body;
 mod condition;
+mod connection;
 mod context;
 mod cookies;
 mod credentials;
@@ -12,6 +13,7 @@ mod fields;
 mod form;
 mod heads;
 mod interrupt;
+mod offer;
 mod outcome;
 mod pieces;
 mod receiving;

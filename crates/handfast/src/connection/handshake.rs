@@ -244,6 +244,7 @@ fn report(agreed: &Agreed<'_>, facts: &Facts, handshake: Duration) -> Report {
             .flatten()
             .map(|issuer| x509::describe_name_der(issuer))
             .collect(),
+        objection: facts.objection.clone(),
         staple: facts.staple.clone(),
         encrypted_client_hello: facts.hello_encrypted,
         handshake,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use crate::error::{ConfigurationCause, Error, Negotiated};
-use crate::names::{group_name, suite_name};
+use crate::names::{group_name, is_group_name, is_suite_name, suite_name};
 use crate::phase::Phase;
 use crate::random;
 use crate::suites;
@@ -31,6 +31,7 @@ impl Choices {
                 &self.cipher_suites,
                 &suites::ALL,
                 |suite| suite_name(suite.suite()),
+                |suite, name| is_suite_name(suite.suite(), name),
             )?;
         }
         if !self.groups.is_empty() {
@@ -39,6 +40,7 @@ impl Choices {
                 &self.groups,
                 aws_lc_rs::ALL_KX_GROUPS,
                 |group| group_name(group.name()),
+                |group, name| is_group_name(group.name(), name),
             )?;
         }
         Ok(Arc::new(provider))
@@ -80,17 +82,26 @@ pub fn group_names() -> Vec<&'static str> {
         .collect()
 }
 
+/// The IANA name of the cipher suite that this is IANA's or OpenSSL's name of, if it can be chosen.
+pub fn cipher_suite_named(text: &str) -> Option<&'static str> {
+    let named = suites::ALL
+        .iter()
+        .find(|suite| is_suite_name(suite.suite(), text))?;
+    Some(suite_name(named.suite()))
+}
+
 fn pick<T: Copy>(
     what: Negotiated,
     names: &[String],
     all: &[T],
     name_of: impl Fn(&T) -> &'static str,
+    is_named: impl Fn(&T, &str) -> bool,
 ) -> Result<Vec<T>, Error> {
     names
         .iter()
         .map(|name| {
             all.iter()
-                .find(|item| name_of(item).eq_ignore_ascii_case(name))
+                .find(|item| is_named(item, name))
                 .copied()
                 .ok_or_else(|| {
                     let known = all.iter().map(&name_of).collect();

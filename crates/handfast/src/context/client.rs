@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use pki_types::CertificateDer;
 use rustls::client::Resumption;
 
 use super::choices::{Choices, nothing_left};
@@ -26,6 +27,8 @@ use crate::verify::{
     SpkiSha256, VerificationPolicy,
 };
 use crate::version::TlsVersion;
+use crate::x500;
+use crate::x509::{self, Depth};
 
 /// The configuration that a client's connections share.
 ///
@@ -186,7 +189,7 @@ pub struct ClientContextBuilder {
     policy: VerificationPolicy,
     additional: Additional,
     expected_name: Option<ServerName>,
-    identity: Option<Identity>,
+    identities: Vec<Identity>,
     alpn: Vec<Vec<u8>>,
     choices: Choices,
     settings: Settings,
@@ -194,6 +197,8 @@ pub struct ClientContextBuilder {
     reports_tickets: bool,
     /// The type of key to request from an unverified server.
     key_kind: Option<KeyKind>,
+    /// The verdict on an unverified server is noted.
+    judges: bool,
     key_log: Option<KeyLog>,
     clock: Clock,
     ech: Ech,
@@ -205,13 +210,14 @@ impl Default for ClientContextBuilder {
             policy: VerificationPolicy::new(TrustAnchors::platform()),
             additional: Additional::default(),
             expected_name: None,
-            identity: None,
+            identities: Vec::new(),
             alpn: Vec::new(),
             choices: Choices::default(),
             settings: Settings::default(),
             resumption: true,
             reports_tickets: false,
             key_kind: None,
+            judges: false,
             key_log: None,
             clock: Clock::system(),
             ech: Ech::Nothing,
@@ -247,6 +253,13 @@ impl ClientContextBuilder {
         self
     }
 
+    /// Pins the server's own key: that of an authority does not suffice. May be called repeatedly: it has to be one of
+    /// them.
+    pub fn own_key_pin(mut self, spki: SpkiSha256) -> Self {
+        self.policy = self.policy.with_own_key_pin(spki);
+        self
+    }
+
     /// Accepts the subject's common name where a certificate has no subject alternative names: a
     /// rule that RFC 9525 removed, for old servers. Default: off.
     pub fn legacy_common_name(mut self, on: bool) -> Self {
@@ -270,7 +283,15 @@ impl ClientContextBuilder {
 
     /// The client certificate and key, for servers that request them. Default: none.
     pub fn identity(mut self, identity: Identity) -> Self {
-        self.identity = Some(identity);
+        self.identities = vec![identity];
+        self
+    }
+
+    /// Several of them, in order of preference. A server gets the first that it accepts: by its signature schemes, and by
+    /// the issuers that it names, if it names any. If none is from one of these issuers, it gets the first whose key it can
+    /// verify.
+    pub fn identities(mut self, identities: impl IntoIterator<Item = Identity>) -> Self {
+        self.identities = identities.into_iter().collect();
         self
     }
 
@@ -330,13 +351,14 @@ impl ClientContextBuilder {
             policy,
             additional,
             expected_name,
-            identity,
+            identities,
             alpn,
             choices,
             mut settings,
             resumption,
             reports_tickets,
             key_kind,
+            judges,
             key_log,
             clock,
             ech,
@@ -362,7 +384,12 @@ impl ClientContextBuilder {
         };
         let builder = builder.map_err(nothing_left)?.dangerous();
         let builder = if settings.peer_unverified {
-            builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new(key_kind)))
+            builder.with_custom_certificate_verifier(Arc::new(AcceptAny::new(
+                key_kind,
+                policy.clone(),
+                expected_name,
+                judges,
+            )))
         } else {
             if policy.has_additional() {
                 settings.resumed_server = Some(Arc::new(ResumedServer {
@@ -375,10 +402,10 @@ impl ClientContextBuilder {
             builder.with_custom_certificate_verifier(Arc::new(verifier))
         };
         settings.encrypts_hello = ech.is_offer();
-        settings.has_client_certificate = identity.is_some();
-        settings.has_remote_key = identity.as_ref().is_some_and(Identity::is_remote);
-        let key = identity.as_ref().map(Identity::certified_key);
-        let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentity { key }));
+        settings.has_client_certificate = !identities.is_empty();
+        settings.has_remote_key = identities.iter().any(Identity::is_remote);
+        let identities = identities.iter().map(OwnIdentity::new).collect();
+        let mut tls = builder.with_client_cert_resolver(Arc::new(ClientIdentities(identities)));
         tls.alpn_protocols = alpn;
         // `connection/records.rs` uses the keys.
         tls.enable_secret_extraction = true;
@@ -408,10 +435,18 @@ pub struct DangerousClient(ClientContextBuilder);
 
 impl DangerousClient {
     /// Accepts any certificate for any name: an attacker on the path can read
-    /// and change everything. The connection's report then has no verified peer.
+    /// and change everything. The connection's report then has no verified peer. Pinned keys are still
+    /// required, and have to be the server's own.
     pub fn accept_any_certificate(mut self) -> ClientContextBuilder {
         self.0.settings.peer_unverified = true;
         self.0
+    }
+
+    /// The same, and what verification would have refused the server for is in the connection's report
+    /// ([`Report::objection`](crate::Report::objection)).
+    pub fn accept_any_certificate_but_judge(mut self) -> ClientContextBuilder {
+        self.0.judges = true;
+        self.accept_any_certificate()
     }
 
     /// The same, and offers only the signature schemes of one type of key: a server that has a certificate
@@ -422,22 +457,57 @@ impl DangerousClient {
     }
 }
 
-/// Answers a server's certificate request, and records it.
+/// An identity, and the names of those who issued its chain.
 #[derive(Debug)]
-struct ClientIdentity {
-    key: Option<Arc<rustls::sign::CertifiedKey>>,
+struct OwnIdentity {
+    key: Arc<rustls::sign::CertifiedKey>,
+    issuers: Vec<Vec<u8>>,
 }
 
-impl rustls::client::ResolvesClientCert for ClientIdentity {
+impl OwnIdentity {
+    fn new(identity: &Identity) -> Self {
+        let issuer = |der: &CertificateDer<'_>| {
+            let outline = x509::parse(der, Depth::Outline).ok()?;
+            x500::canonical(outline.issuer().as_raw())
+        };
+        Self {
+            key: identity.certified_key(),
+            issuers: identity.chain().iter().filter_map(issuer).collect(),
+        }
+    }
+
+    /// Whether a certificate of its chain was issued by one of these, in canonical form.
+    fn is_of(&self, issuers: &[Vec<u8>]) -> bool {
+        self.issuers.iter().any(|issuer| issuers.contains(issuer))
+    }
+}
+
+/// Answers a server's certificate request, and records it.
+#[derive(Debug)]
+struct ClientIdentities(Vec<OwnIdentity>);
+
+impl rustls::client::ResolvesClientCert for ClientIdentities {
     fn resolve(
         &self,
         acceptable_issuers: &[&[u8]],
         schemes: &[rustls::SignatureScheme],
     ) -> Option<Arc<rustls::sign::CertifiedKey>> {
         callback_data::note_certificate_request(acceptable_issuers);
-        let key = self.key.as_ref()?;
-        key.key.choose_scheme(schemes)?;
-        Some(Arc::clone(key))
+        let usable = |own: &&OwnIdentity| own.key.key.choose_scheme(schemes).is_some();
+        let chosen = match self.0.as_slice() {
+            // Only one can be sent: the server judges it.
+            [only] => Some(only).filter(usable),
+            several => {
+                let issuers: Vec<_> = acceptable_issuers
+                    .iter()
+                    .filter_map(|issuer| x500::canonical(issuer))
+                    .collect();
+                let mut usable = several.iter().filter(usable);
+                let first = usable.clone().next();
+                usable.find(|own| own.is_of(&issuers)).or(first)
+            }
+        };
+        chosen.map(|own| Arc::clone(&own.key))
     }
 
     /// Always `true`, to record the request also without a certificate.

@@ -20,7 +20,7 @@ use pki_types::UnixTime;
 use crate::record::{RECORD_MAX, RecordSizing};
 use crate::verify::{ClientVerifier, ServerName, VerificationPolicy, VerifiedPath, VerifyError};
 
-pub use choices::{cipher_suite_names, group_names};
+pub use choices::{cipher_suite_named, cipher_suite_names, group_names};
 pub use client::{ClientContext, ClientContextBuilder, DangerousClient};
 pub use clients::{ClientAuth, ClientPolicy};
 pub use ech::EchConfigs;
@@ -216,7 +216,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// The cipher suites to allow, by IANA name, in order of preference. Default: all that rustls
+        /// The cipher suites to allow, by IANA's name or OpenSSL's, in order of preference. Default: all that rustls
         /// considers secure; a server prefers AES-128-GCM, the fastest, unless the client prefers
         /// ChaCha20-Poly1305. See [`cipher_suite_names`](crate::cipher_suite_names).
         pub fn cipher_suites<N: Into<String>>(
@@ -227,7 +227,7 @@ macro_rules! common_settings {
             self
         }
 
-        /// The key exchange groups to allow, by IANA name, in order of preference. Default: the hybrid
+        /// The key exchange groups to allow, by IANA's name or OpenSSL's, in order of preference. Default: the hybrid
         /// post-quantum X25519MLKEM768, then X25519 and the NIST curves. See
         /// [`group_names`](crate::group_names).
         pub fn groups<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {

@@ -11,7 +11,9 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use super::error::{VerifyCause, VerifyError};
 use super::handshake::{self, Version};
 use super::keys::{signature_algorithms, weak_key};
+use super::name::ServerName as PeerName;
 use super::ocsp::StapledResponse;
+use super::policy::VerificationPolicy;
 use super::purpose::Purpose;
 use crate::callback_data;
 use crate::key_algorithm::KeyKind;
@@ -23,14 +25,33 @@ pub(crate) struct AcceptAny {
     algorithms: WebPkiSupportedAlgorithms,
     /// Offers only signature schemes for this kind of key, or all.
     key: Option<KeyKind>,
+    /// Its pins have to be the peer's own key: no other certificate of the chain is verified.
+    policy: VerificationPolicy,
+    /// The name that the peer would have to have, if it is not the one that was asked for.
+    expected: Option<PeerName>,
+    /// Whether the policy's verdict is noted.
+    judges: bool,
 }
 
 impl AcceptAny {
-    pub(crate) fn new(key: Option<KeyKind>) -> Self {
+    pub(crate) fn new(
+        key: Option<KeyKind>,
+        policy: VerificationPolicy,
+        expected: Option<PeerName>,
+        judges: bool,
+    ) -> Self {
         Self {
             algorithms: signature_algorithms(),
             key,
+            policy,
+            expected,
+            judges,
         }
+    }
+
+    fn check_pins(&self, end_entity: &CertificateDer<'_>) -> Result<(), VerifyCause> {
+        VerifyCause::check_own_key(self.policy.pins(), end_entity)?;
+        VerifyCause::check_own_key(self.policy.own_key_pins(), end_entity)
     }
 
     /// Unlike rustls' own function, this takes the key also from certificates that webpki cannot parse (version 1,
@@ -51,15 +72,16 @@ impl AcceptAny {
                 .and_then(|outline| weak_key(&outline));
             match weak.filter(|_| is_bad) {
                 // The signature cannot be verified with this key.
-                Some(cause) => unchecked(cause, certificate),
+                Some(cause) => refused(cause, certificate),
                 None => error,
             }
         })
     }
 }
 
-/// A signature by the server's key that cannot be checked.
-fn unchecked(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
+/// A server that is refused although certificates are not verified: it has not the pinned key, or its signature cannot be
+/// checked.
+fn refused(cause: VerifyCause, certificate: &CertificateDer<'_>) -> Error {
     let error = VerifyError {
         cause,
         at_index: Some(0),
@@ -79,7 +101,7 @@ impl ServerCertVerifier for AcceptAny {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
@@ -87,6 +109,16 @@ impl ServerCertVerifier for AcceptAny {
         callback_data::note_staple((!ocsp_response.is_empty()).then(|| {
             StapledResponse::check_unverified(ocsp_response, end_entity, intermediates, now)
         }));
+        if self.judges {
+            let asked = PeerName::from_rustls(server_name);
+            let name = self.expected.as_ref().unwrap_or(&asked);
+            let judged =
+                self.policy
+                    .check_server(end_entity, intermediates, name, ocsp_response, now);
+            callback_data::note_objection(judged.err());
+        }
+        self.check_pins(end_entity)
+            .map_err(|cause| refused(cause, end_entity))?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -408,6 +408,19 @@ impl VerifyCause {
         }
     }
 
+    /// One of `pins`, if there are any, must be the key of this certificate.
+    pub(super) fn check_own_key(
+        pins: &[SpkiSha256],
+        end_entity: &CertificateDer<'_>,
+    ) -> Result<(), Self> {
+        if pins.is_empty() {
+            return Ok(());
+        }
+        let own = SpkiSha256::of_certificate(end_entity).ok();
+        let own = own.map(|key| *key.as_bytes());
+        Self::check_pins(pins, own.as_slice())
+    }
+
     /// An authority that says where its certificate is, and stands directly above the peer's: an intermediate.
     pub(crate) fn is_missing_intermediate(&self) -> bool {
         matches!(self, Self::UnknownIssuer { ca_issuer_urls, is_end_entity: true, .. } if !ca_issuer_urls.is_empty())

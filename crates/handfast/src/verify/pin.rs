@@ -6,8 +6,9 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 
-use crate::hex;
-use crate::x509::{CertificateFacts, MalformedCertificate};
+use crate::der::{BIT_STRING, Element, SEQUENCE};
+use crate::x509::{self, CertificateFacts, MalformedCertificate};
+use crate::{hex, pem};
 
 /// SHA-256 of a certificate's subject public key info, which stays the same when a certificate is renewed with
 /// the same key.
@@ -32,6 +33,30 @@ impl SpkiSha256 {
         CertificateFacts::from_der(der).map(|facts| Self(facts.spki_sha256))
     }
 
+    /// The pin of a public key: a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in DER, or in PEM as
+    /// `openssl pkey -pubout` writes it.
+    ///
+    /// # Errors
+    /// If the bytes are neither.
+    pub fn of_public_key(bytes: &[u8]) -> Result<Self, MalformedCertificate> {
+        let malformed = |detail: &str| MalformedCertificate {
+            detail: detail.to_owned(),
+        };
+        let from_pem = pem::sections(bytes)
+            .into_iter()
+            .flatten()
+            .find(|section| section.label == "PUBLIC KEY");
+        let der = from_pem.as_ref().map_or(bytes, |section| &section.body);
+        let mut parts = Element::only_of(der, SEQUENCE)
+            .ok_or_else(|| malformed("neither PUBLIC KEY in PEM nor a public key in DER"))?
+            .reader();
+        let has_parts = parts.take(SEQUENCE).is_some() && parts.take(BIT_STRING).is_some();
+        match has_parts && parts.is_done() {
+            true => Ok(Self(x509::sha256(der))),
+            false => Err(malformed("a structure that is not a public key")),
+        }
+    }
+
     /// From the hash.
     pub fn from_bytes(hash: [u8; 32]) -> Self {
         Self(hash)
@@ -49,7 +74,7 @@ impl FromStr for SpkiSha256 {
     /// Reads `sha256//BASE64`, bare base64, or 64 hexadecimal digits, with or without colons.
     fn from_str(text: &str) -> Result<Self, InvalidPin> {
         let invalid = || InvalidPin {
-            text: crate::x509::escape_control(text).into_owned(),
+            text: x509::escape_control(text).into_owned(),
         };
         let text = text.trim();
         let bytes = match text.strip_prefix("sha256//") {

@@ -44,6 +44,7 @@ pub struct VerificationPolicy {
     anchors: TrustAnchors,
     chain_depth_max: usize,
     pins: Vec<SpkiSha256>,
+    own_key_pins: Vec<SpkiSha256>,
     legacy_common_name: bool,
     revocation: RevocationLists,
     additional: Additional,
@@ -59,6 +60,7 @@ impl VerificationPolicy {
             anchors,
             chain_depth_max: CHAIN_DEPTH_LIMIT,
             pins: Vec::new(),
+            own_key_pins: Vec::new(),
             legacy_common_name: false,
             revocation: RevocationLists::none(),
             additional: Additional::default(),
@@ -90,6 +92,14 @@ impl VerificationPolicy {
     #[must_use]
     pub fn with_pin(mut self, pin: SpkiSha256) -> Self {
         self.pins.push(pin);
+        self
+    }
+
+    /// Requires this key to be the peer's own: that of an authority does not suffice. One of several pins suffices. Required
+    /// in addition to all other checks, and to [`with_pin`](Self::with_pin). Default: none.
+    #[must_use]
+    pub fn with_own_key_pin(mut self, pin: SpkiSha256) -> Self {
+        self.own_key_pins.push(pin);
         self
     }
 
@@ -128,6 +138,7 @@ impl VerificationPolicy {
     pub(crate) fn for_ech_public_name(&self) -> Self {
         Self {
             pins: Vec::new(),
+            own_key_pins: Vec::new(),
             additional: Additional::default(),
             ..self.clone()
         }
@@ -151,6 +162,11 @@ impl VerificationPolicy {
     /// The pinned keys.
     pub fn pins(&self) -> &[SpkiSha256] {
         &self.pins
+    }
+
+    /// The keys of which one has to be the peer's own.
+    pub fn own_key_pins(&self) -> &[SpkiSha256] {
+        &self.own_key_pins
     }
 
     /// The revocation lists.
@@ -313,7 +329,13 @@ impl VerificationPolicy {
             )
             .collect();
         parts.sort_unstable();
-        parts.push(format!("{} {:?}", self.chain_depth_max, self.pins).into_bytes());
+        parts.push(
+            format!(
+                "{} {:?} {:?}",
+                self.chain_depth_max, self.pins, self.own_key_pins
+            )
+            .into_bytes(),
+        );
         parts.push(self.revocation.fingerprint().to_vec());
         let digests: Vec<u8> = parts.iter().flat_map(|part| x509::sha256(part)).collect();
         x509::sha256(&digests)
@@ -366,6 +388,8 @@ impl VerificationPolicy {
             // For a trusted end-entity certificate; the keys of a path were checked with the path.
             VerifyCause::check_pins(&self.pins, verified.spki_sha256s())
                 .map_err(Finding::anywhere)?;
+            VerifyCause::check_own_key(&self.own_key_pins, end_entity)
+                .map_err(|cause| Finding::at(0, cause))?;
             let staple = (!staple.is_empty())
                 .then(|| StapledResponse::check_by(staple, end_entity, verified.issuer(), now));
             if let Some(Ok(response)) = &staple

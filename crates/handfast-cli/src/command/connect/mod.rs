@@ -30,7 +30,6 @@ use self::target::{Target, authority};
 use crate::clock::unix_now;
 use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
-use crate::passphrase::PassphraseSource;
 use crate::tls_at_once;
 use crate::trust_args::{SessionArgs, TrustArgs, lists_of, tell_trust_problems, with_files};
 use crate::{crl_dates, data_dir, output};
@@ -119,7 +118,7 @@ Exit codes are curl's: 0 closed properly, 7 connection failed, 28 time-out, 35 h
 STARTTLS.";
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    if matches!(args.trust.identity.pass, Some(PassphraseSource::Stdin)) {
+    if args.trust.identity.reads_stdin() {
         return Err(Failure::usage(
             "stdin is sent to the peer, so the passphrase cannot be read from it",
             "give it as env:VAR, file:PATH, fd:N or at the prompt",
@@ -368,7 +367,7 @@ fn server_context(args: &Args) -> Result<ServerContext, Failure> {
     if let Some(depth) = args.trust.verify.depth {
         builder = builder.chain_depth_max(depth);
     }
-    if let Some(identity) = args.trust.identity.read()? {
+    if let Some(identity) = args.trust.identity.read_one()? {
         builder = builder.identity(identity);
     }
     if !authorities.is_empty() {

@@ -4,6 +4,7 @@ use handfast::{CertificateFacts, Ending, PathAnchor, Report, Side, escape_contro
 
 use super::session::{FIRST_ANSWER_WITHIN, Outcome, Why};
 use crate::output::{Palette, Tone, note};
+use crate::trust_args::objection;
 
 /// The negotiated parameters, and the peer's identity.
 pub(super) fn report(report: &Report, leads_to: &str) {
@@ -36,6 +37,12 @@ fn server(report: &Report) {
         good("server", format!("verified for {}", escape_control(name)));
     } else {
         bad("server", "NOT VERIFIED, its identity is unknown");
+        if let Some(objection) = objection(report) {
+            print(
+                "server",
+                format!("verification would have failed: {objection}"),
+            );
+        }
     }
     certificate(report);
 }

@@ -1,8 +1,5 @@
 //! The arguments, and the requests that result from them.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use handfast_https::client::Request;
@@ -11,10 +8,12 @@ use http::{Method, StatusCode};
 
 use super::body::{Body, BodyArgs};
 use super::condition::{Condition, ConditionArgs};
+use super::connection::ConnectionArgs;
 use super::cookies::CookieArgs;
 use super::credentials::CredentialArgs;
 use super::destination::{OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
+use super::offer::OfferArgs;
 use super::outcome::explained;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
@@ -22,7 +21,7 @@ use super::show::ShowArgs;
 use super::urls::{ProtocolArgs, UrlArgs};
 use crate::failure::Failure;
 use crate::proxy_args::ProxyArgs;
-use crate::trust_args::{Limit, TrustArgs, limit};
+use crate::trust_args::{Limit, TrustArgs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -56,6 +55,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
     #[command(flatten)]
+    pub(super) offer: OfferArgs,
+    #[command(flatten)]
     pub(super) proxy: ProxyArgs,
 }
 
@@ -67,11 +68,11 @@ Examples:
   handfast get --json @order.json https://api.internal/orders
   handfast get -F name=Ann -F photo=@ann.jpg https://forms.internal/
   handfast get -T backup.tar https://files.internal/incoming/
-  handfast get --cacert ca.pem --cert me.pem --key me.key https://db.internal:8443/
+  handfast get --cacert ca.pem -E me.pem --key me.key https://db.internal:8443/
 
 Exit codes are curl's: 0 complete, 6 name not resolved, 7 connection failed, 18 or 56 truncated,
 22 status of 400 or more (with -f), 28 time-out, 35 handshake failed, 47 too many redirects,
-52 empty reply, 60 certificate not verified.";
+52 empty reply, 60 certificate not verified, 90 not the pinned key.";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
@@ -94,76 +95,6 @@ struct RequestArgs {
     /// The same for status 303
     #[arg(long)]
     post303: bool,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Connection")]
-pub(super) struct ConnectionArgs {
-    /// Connect to ADDR when the URL says HOST:PORT
-    #[arg(long, value_name = "HOST:PORT:ADDR")]
-    pub(super) resolve: Vec<Resolve>,
-    /// Time limit for the whole transfer, 0 for none [default: 60 seconds without data]
-    #[arg(short, long, value_name = "SECONDS", value_parser = limit)]
-    pub(super) max_time: Option<Limit>,
-    /// Time limit for connecting and the handshake, 0 for none [default: 10 for each step]
-    #[arg(long, value_name = "SECONDS", value_parser = limit)]
-    pub(super) connect_timeout: Option<Limit>,
-    /// Use HTTP/1.1 only
-    #[arg(long = "http1.1")]
-    pub(super) http1_1: bool,
-    /// Offer HTTP/2, then HTTP/1.1 (the default)
-    #[arg(long, conflicts_with = "http1_1")]
-    pub(super) http2: bool,
-    /// Allow TLS 1.2 and later (the default)
-    #[arg(long = "tlsv1.2")]
-    pub(super) tlsv1_2: bool,
-    /// Allow only TLS 1.3 and later
-    #[arg(long = "tlsv1.3")]
-    pub(super) tlsv1_3: bool,
-    /// Latest TLS version to allow
-    #[arg(long, value_name = "VERSION", value_parser = ["1.2", "1.3"], conflicts_with = "tlsv1_3")]
-    pub(super) tls_max: Option<String>,
-    /// If the handshake fails, do not open further connections to find out why
-    #[arg(long)]
-    pub(super) no_probe: bool,
-    /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
-    #[arg(long, value_name = "FILE", env = "SSLKEYLOGFILE", value_parser = crate::trust_args::key_log_file())]
-    pub(super) key_log: Option<PathBuf>,
-}
-
-/// One of `--resolve`: `HOST:PORT:ADDR`, the addresses separated by commas.
-#[derive(Debug, Clone)]
-pub(super) struct Resolve {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) addresses: Vec<IpAddr>,
-}
-
-impl FromStr for Resolve {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let usage = || "expected HOST:PORT:ADDR, such as example.org:443:127.0.0.1".to_owned();
-        let (host, rest) = match text.strip_prefix('[') {
-            Some(rest) => rest.split_once("]:").ok_or_else(usage)?,
-            None => text.split_once(':').ok_or_else(usage)?,
-        };
-        let (port, addresses) = rest.split_once(':').ok_or_else(usage)?;
-        let address = |text: &str| {
-            let bare = text.trim_start_matches('[').trim_end_matches(']');
-            bare.parse()
-                .map_err(|_| format!("`{text}` is not an IP address"))
-        };
-        Ok(Self {
-            // For curl, `+` lets the entry expire: not within one run.
-            host: host.strip_prefix('+').unwrap_or(host).to_owned(),
-            port: port.parse().map_err(|_| usage())?,
-            addresses: addresses
-                .split(',')
-                .map(address)
-                .collect::<Result<_, _>>()?,
-        })
-    }
 }
 
 /// One URL: the request, and the target of the response.
@@ -297,25 +228,7 @@ fn with_scheme(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_have_curls_syntax() {
-        let one: Resolve = "example.org:443:127.0.0.1,[::1]".parse().unwrap();
-        assert_eq!(
-            (one.host.as_str(), one.port, one.addresses.len()),
-            ("example.org", 443, 2)
-        );
-        let two: Resolve = "[::1]:8443:::1".parse().unwrap();
-        assert_eq!(
-            (two.host.as_str(), two.port, two.addresses.len()),
-            ("::1", 8443, 1)
-        );
-        let expiring: Resolve = "+example.org:443:::1".parse().unwrap();
-        assert_eq!(expiring.host, "example.org");
-        for bad in ["", "a:b", "a:1", "a:x:127.0.0.1", "a:1:nowhere"] {
-            assert!(bad.parse::<Resolve>().is_err(), "{bad}");
-        }
-    }
+    use crate::trust_args::limit;
 
     #[test]
     fn limits_are_seconds_fractions_or_none() {

@@ -1,12 +1,13 @@
 //! From arguments to a client: trust, identity, versions, limits.
 
-use handfast::{Timeouts, TlsVersion, TrustAnchors};
-use handfast_https::client::{ALPN, Client, CookieJar};
+use handfast::{Report, Timeouts, TrustAnchors};
+use handfast_https::client::{ALPN, Client, CookieJar, Event};
 
 use super::arguments::Args;
 use super::watch;
 use crate::failure::Failure;
-use crate::trust_args::{Limit, key_log};
+use crate::output;
+use crate::trust_args::{Limit, key_log, objection, warn_of_insecure};
 
 pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Failure> {
     let connection = &args.connection;
@@ -15,7 +16,12 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
             watch::trust(&anchors.sources());
         }
     };
-    let mut builder = args.trust.builder_showing(show)?.versions(versions(args));
+    let tells_objections = args.trust.insecure && !args.is_silent();
+    if args.trust.insecure {
+        // Also with `-s`: who sends a secret this way should know.
+        warn_of_insecure();
+    }
+    let mut builder = args.offer.apply(args.trust.judging_builder(show)?)?;
     builder = if connection.http1_1 {
         builder.alpn([ALPN[1]])
     } else {
@@ -53,20 +59,27 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
     if let Some(jar) = jar {
         client = client.cookies(jar.clone());
     }
-    if args.is_verbose() {
-        client = client.observer(watch::event);
+    let is_verbose = args.is_verbose();
+    if is_verbose || tells_objections {
+        client = client.observer(move |event| {
+            if is_verbose {
+                watch::event(event);
+            }
+            if let Event::Secured { report } = event
+                && tells_objections
+            {
+                tell_objection(report);
+            }
+        });
     }
     Ok(client.build())
 }
 
-fn versions(args: &Args) -> Vec<TlsVersion> {
-    let connection = &args.connection;
-    let mut versions = vec![TlsVersion::Tls12, TlsVersion::Tls13];
-    if connection.tlsv1_3 && !connection.tlsv1_2 {
-        versions.retain(|version| *version == TlsVersion::Tls13);
+/// With `--insecure`: what verification would have said.
+fn tell_objection(report: &Report) {
+    if let Some(objection) = objection(report) {
+        output::warning(format!(
+            "--insecure: verification would have refused the server: {objection}"
+        ));
     }
-    if connection.tls_max.as_deref() == Some("1.2") {
-        versions.retain(|version| *version == TlsVersion::Tls12);
-    }
-    versions
 }

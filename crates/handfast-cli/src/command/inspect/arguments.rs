@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use handfast_dial::StartTls;
 
 use super::words;
+use crate::identity_args::IdentityArgs;
 use crate::passphrase::PassphraseSource;
 use crate::proxy_args::ProxyArgs;
-use crate::trust_args::{IdentityArgs, TrustArgs};
+use crate::trust_args::TrustArgs;
 use crate::verify_args::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -108,11 +109,11 @@ impl Trust {
         TrustArgs {
             insecure: false,
             verify: self.verify.clone(),
-            identity: IdentityArgs {
-                cert: self.cert.clone(),
-                key: self.key.clone(),
-                pass: self.pass.clone(),
-            },
+            identity: IdentityArgs::of_files(
+                self.cert.clone(),
+                self.key.clone(),
+                self.pass.clone(),
+            ),
         }
     }
 }

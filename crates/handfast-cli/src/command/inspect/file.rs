@@ -4,8 +4,7 @@ use std::path::Path;
 
 use handfast::{
     CertificateDer, CertificateFacts, ConfigurationCause, Error, Explanation, Identity, Passphrase,
-    Phase, ServerName, SubjectAltName, UnixTime, VerificationPolicy, certificates_from_file,
-    escape_control,
+    Phase, ServerName, SubjectAltName, UnixTime, certificates_from_file, escape_control,
 };
 
 use super::arguments::{Args, PurposeArg};
@@ -28,19 +27,11 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
         u64::try_from(seconds).unwrap_or(0),
     ));
     let trust = args.trust.as_shared();
-    let anchors = trust.verify.anchors()?;
-    let lists = trust.verify.revocation_lists()?;
+    let policy = trust.verify.policy()?;
     let mut found = Findings::new(&path.display().to_string(), seconds);
     found.expires_within = args.expires_within;
-    found.consults(&lists);
-    found.trust = anchors.sources();
-    let mut policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
-    if let Some(depth) = trust.verify.depth {
-        policy = policy.with_chain_depth_max(depth);
-    }
-    for pin in &trust.verify.pin {
-        policy = policy.with_pin(*pin);
-    }
+    found.consults(policy.revocation_lists());
+    found.trust = policy.anchors().sources();
     let verdict = match args.files.purpose {
         PurposeArg::Client => policy.check_client_chain(&chain, now),
         PurposeArg::Server => {

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use handfast::{
     Cause, CertificateDer, CertificateFacts, ClientContext, ClientContextBuilder, CloseOutcome,
-    Ending, Error, Identity, KeyKind, PeerCause, ReadOutcome, RevocationLists, ServerName,
-    SpkiSha256, Stream, Ticket, Timeouts, TlsVersion, TrustAnchors, UnixTime, VerificationPolicy,
-    escape_control,
+    Ending, Error, Identity, KeyKind, PeerCause, ReadOutcome, ServerName, Stream, Ticket, Timeouts,
+    TlsVersion, UnixTime, VerificationPolicy, escape_control,
 };
 use handfast_dial::proxy::Proxy;
 use handfast_dial::{ConnectError, StartTls};
@@ -66,10 +65,7 @@ pub(super) fn inspect_all(args: &Args) -> Result<Vec<Findings>, Failure> {
 /// What is the same for every host.
 struct Plan<'a> {
     args: &'a Args,
-    anchors: TrustAnchors,
-    lists: RevocationLists,
-    depth: usize,
-    pins: Vec<SpkiSha256>,
+    policy: VerificationPolicy,
     identity: Option<Identity>,
     alpn: Vec<String>,
     proxy: Option<Proxy>,
@@ -85,14 +81,8 @@ impl<'a> Plan<'a> {
             (None, None) => vec!["h2".to_owned(), "http/1.1".to_owned()],
         };
         Ok(Self {
-            anchors: trust.verify.anchors()?,
-            lists: trust.verify.revocation_lists()?,
-            identity: trust.identity.read()?,
-            depth: trust
-                .verify
-                .depth
-                .unwrap_or(VerificationPolicy::CHAIN_DEPTH_LIMIT),
-            pins: trust.verify.pin,
+            policy: trust.verify.policy()?,
+            identity: trust.identity.read_one()?,
             alpn: alpn.into_iter().filter(|name| !name.is_empty()).collect(),
             proxy: args.proxy.proxy()?,
             progress: Progress::new(!args.quiet && io::stderr().is_terminal()),
@@ -143,8 +133,8 @@ impl<'a> Plan<'a> {
         };
         // The platform's store is read by the first verification, so it can be reported only now.
         let verified = verifying.secure(&target.server_name, socket);
-        found.trust = self.anchors.sources();
-        found.consults(&self.lists);
+        found.trust = self.policy.anchors().sources();
+        found.consults(self.policy.revocation_lists());
         let accepting = self.context().danger().accept_any_certificate().build()?;
         let stream = match verified {
             Ok(stream) => Some(stream),
@@ -187,7 +177,7 @@ impl<'a> Plan<'a> {
         if self.args.fetch_missing && !found.chain.is_empty() {
             found.completed = Some(fetch::complete(
                 &found.chain,
-                &self.policy(),
+                &self.policy,
                 &target.server_name,
                 found.now,
                 target.limit,
@@ -214,7 +204,7 @@ impl<'a> Plan<'a> {
 
     fn context(&self) -> ClientContextBuilder {
         let builder = ClientContext::builder()
-            .policy(self.policy())
+            .policy(self.policy.clone())
             .alpn(self.alpn.iter().map(String::as_bytes))
             .timeouts(Timeouts::all(self.args.timeout))
             .note_tickets(true);
@@ -222,15 +212,6 @@ impl<'a> Plan<'a> {
             Some(identity) => builder.identity(identity.clone()),
             None => builder,
         }
-    }
-
-    fn policy(&self) -> VerificationPolicy {
-        let policy = VerificationPolicy::new(self.anchors.clone())
-            .with_revocation_lists(self.lists.clone())
-            .with_chain_depth_max(self.depth);
-        self.pins
-            .iter()
-            .fold(policy, |policy, pin| policy.with_pin(*pin))
     }
 
     /// The chains that the server sends to clients that support only one kind of key, besides the known one. A server
@@ -264,7 +245,7 @@ impl<'a> Plan<'a> {
             }
             let name = ServerName::parse(&route.target.server_name);
             let Ok(verdict) = name.map(|name| {
-                self.policy()
+                self.policy
                     .check_server_chain(&chain, &name, UnixTime::now())
                     .map_err(Box::new)
             }) else {

@@ -159,16 +159,16 @@ fn who_is_not_verified_is_not_talked_to() {
             Step::Fin,
         ])
     };
-    let rejected = |args: &[&str], says| {
+    let rejected = |args: &[&str], code, says| {
         let served = server();
         let mut command = fixture.connect(args);
         let finished = run(command.arg(served.address().to_string()), b"secret\n");
-        assert_eq!(finished.expect(60, &[says]).stdout, b"");
+        assert_eq!(finished.expect(code, &[says]).stdout, b"");
         assert_eq!(served.received(), b"");
     };
-    rejected(&["--servername", "other.example"], "name-mismatch");
+    rejected(&["--servername", "other.example"], 60, "name-mismatch");
     let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    rejected(&["--pin", pin], "pin-mismatch");
+    rejected(&["--pin", pin], 90, "pin-mismatch");
     let stranger = fixture.path("stranger.pem");
     // Of the same name, which is all that a stranger needs to copy.
     std::fs::write(&stranger, Pki::new().root.cert_pem()).unwrap();

@@ -101,7 +101,7 @@ fn exit_codes_are_curls() {
                 "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into(),
                 good_url.clone(),
             ],
-            60,
+            90,
             "[pin-mismatch]",
         ),
         (

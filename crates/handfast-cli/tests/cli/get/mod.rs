@@ -24,6 +24,7 @@ mod reports;
 mod requests;
 mod retries;
 mod servers;
+mod trust;
 
 impl Fixture {
     /// `handfast get` that trusts the PKI alone.

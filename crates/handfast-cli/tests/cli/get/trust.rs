@@ -1,0 +1,322 @@
+//! Whom `get` trusts and who it is: pins, identities, what is offered, beside curl where curl has the same.
+
+use std::fs;
+
+use handfast_testbed::launch::{Finished, Nginx, OpensslServer, Program};
+use handfast_testbed::pki::{Pki, Spec};
+
+use super::code;
+use crate::common::{Fixture, localhost};
+
+/// `get` and curl, with the same arguments; no curl, no result.
+fn both(fixture: &Fixture, arguments: &[&str]) -> Option<[Finished; 2]> {
+    let curl = Program::new("curl")?.args(["-q", "-sS", "--cacert"]);
+    let curl = curl.arg(&fixture.ca).args(arguments).run();
+    Some([fixture.get(arguments), curl])
+}
+
+fn pin(fixture: &Fixture, certificate: &str, name: &str) -> Option<(String, String)> {
+    let certificate = fixture.write(&format!("{name}.crt"), certificate);
+    let openssl = || Program::new("openssl");
+    let key = openssl()?
+        .args(["x509", "-noout", "-pubkey", "-in"])
+        .arg(&certificate)
+        .run();
+    let pem = fixture.write(&format!("{name}.pub"), &key.stdout);
+    let der = fixture.path(&format!("{name}.pub.der"));
+    let made = openssl()?
+        .args(["pkey", "-pubin", "-outform", "DER", "-in"])
+        .arg(&pem)
+        .arg("-out")
+        .arg(&der)
+        .run();
+    assert!(made.succeeded(), "{made}");
+    let hash = openssl()?
+        .args(["dgst", "-sha256", "-binary"])
+        .arg(&der)
+        .run();
+    let encoded = openssl()?.args(["base64"]).stdin(hash.stdout).run();
+    Some((
+        format!("sha256//{}", encoded.out().trim()),
+        pem.display().to_string(),
+    ))
+}
+
+#[test]
+fn a_pinned_key_is_that_of_the_server_itself_also_without_verification() {
+    let fixture = Fixture::new();
+    let server = fixture.pki.server(&["localhost"]);
+    let Some(running) = fixture.openssl(&server, &["-www"]) else {
+        return;
+    };
+    let Some((own, file)) = pin(&fixture, &server.cert_pem(), "own") else {
+        return;
+    };
+    let (root, root_file) = pin(&fixture, &fixture.pki.root.cert_pem(), "root").unwrap();
+    let url = format!("https://{}/", localhost(running.address()));
+    let der = format!("{file}.der");
+    let two = format!("{root};{own}");
+    let none = fixture.path("none").display().to_string();
+    let chain = fixture.chain.display().to_string();
+    for (pinned, expected) in [
+        (&own, 0),
+        (&file, 0),
+        (&der, 0),
+        (&two, 0),
+        (&root, 90),
+        (&root_file, 90),
+        (&none, 90),
+        (&chain, 90),
+    ] {
+        for more in [&[][..], &["-k"]] {
+            let mut arguments = vec!["--pinnedpubkey", pinned, "-o", "/dev/null", &url];
+            arguments.extend(more);
+            let Some(runs) = both(&fixture, &arguments) else {
+                return;
+            };
+            for run in runs {
+                assert_eq!(code(&run), expected, "{arguments:?}: {run}");
+            }
+        }
+    }
+    // `--pin` takes the key of an authority, too, where the path is verified.
+    for (more, expected) in [(&[][..], 0), (&["-k"], 90)] {
+        let run = fixture.get([&["--pin", &root, &url], more].concat());
+        assert_eq!(code(&run), expected, "{run}");
+    }
+    let run = fixture.get(["--pinnedpubkey", &root, &url]);
+    assert!(run.err().contains("pin-mismatch"), "{run}");
+}
+
+#[test]
+fn identities_have_curls_forms_and_the_server_gets_the_one_that_it_accepts() {
+    let fixture = Fixture::new();
+    let client = fixture.files("client", &fixture.pki.client("ada"));
+    let strangers = fixture.pki.root.issue(Spec::authority("Strangers"));
+    let stranger = fixture.files("stranger", &strangers.issue(Spec::client("eve")));
+    let (locked, p12) = (fixture.path("locked.key"), fixture.path("both.p12"));
+    let Some(openssl) = Program::new("openssl") else {
+        return;
+    };
+    let made = openssl
+        .args(["pkcs8", "-topk8", "-passout", "pass:s3:cret", "-in"])
+        .arg(&client.key_pem)
+        .arg("-out")
+        .arg(&locked)
+        .run();
+    assert!(made.succeeded(), "{made}");
+    let made = Program::new("openssl")
+        .unwrap()
+        .args(["pkcs12", "-export", "-passout", "pass:s3:cret", "-in"])
+        .arg(&client.chain_pem)
+        .arg("-inkey")
+        .arg(&client.key_pem)
+        .arg("-out")
+        .arg(&p12)
+        .run();
+    assert!(made.succeeded(), "{made}");
+    let text = |path: &std::path::Path| fs::read_to_string(path).unwrap();
+    let joined = text(&client.chain_pem) + &text(&locked);
+    let joined = fixture.write("a:b.pem", joined).display().to_string();
+    let escaped = joined.replace("a:b", "a\\:b");
+    let Some(server) = Nginx::launch(fixture.directory(), |port| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl; server_name localhost; ssl_certificate {};\
+             ssl_certificate_key {}; ssl_client_certificate {}; ssl_verify_client on;\
+             return 200 $ssl_client_s_dn; }}",
+            fixture.chain.display(),
+            fixture.key.display(),
+            fixture.ca.display()
+        )
+    }) else {
+        return;
+    };
+    let url = format!("https://{}/", localhost(server.address()));
+    let shown = |path: &std::path::Path| path.display().to_string();
+    let [cert, key, locked, p12, other, other_key] = [
+        &client.chain_pem,
+        &client.key_pem,
+        &locked,
+        &p12,
+        &stranger.chain_pem,
+        &stranger.key_pem,
+    ]
+    .map(|path| shown(path));
+    let with = |path: &str| format!("{path}:s3:cret");
+    let table: &[&[&str]] = &[
+        &["-E", &cert, "--key", &key],
+        &["--cert", &cert, "--key", &locked, "--pass", "s3:cret"],
+        &["-E", &with(&cert), "--key", &locked],
+        &["-E", &with(&escaped)],
+        &["-E", &with(&p12), "--cert-type", "P12"],
+        &["-E", &p12, "--cert-type", "p12", "--pass", "s3:cret"],
+        &[
+            "-E",
+            &cert,
+            "--cert-type",
+            "PEM",
+            "--key",
+            &key,
+            "--key-type",
+            "PEM",
+        ],
+    ];
+    for arguments in table {
+        let Some(runs) = both(&fixture, &[arguments, &[url.as_str()][..]].concat()) else {
+            return;
+        };
+        for run in runs {
+            let dn = "O=handfast tests,CN=ada";
+            let dn_of_curl = "CN=ada,O=handfast tests";
+            assert_eq!(code(&run), 0, "{arguments:?}: {run}");
+            assert!([dn, dn_of_curl].contains(&run.out().as_str()), "{run}");
+        }
+    }
+    let wrong = format!("{p12}:wrong");
+    for run in both(&fixture, &["-E", &wrong, "--cert-type", "P12", &url]).unwrap() {
+        assert_eq!(code(&run), 58, "{run}");
+    }
+    for tls in ["1.2", "1.3"] {
+        let several = [
+            "-E", &other, "--key", &other_key, "-E", &cert, "--key", &key,
+        ];
+        let run = fixture.get([&several[..], &["--tls-max", tls, &url]].concat());
+        assert_eq!(run.out(), "O=handfast tests,CN=ada", "{run}");
+    }
+    let run = fixture.get(["-E", &other, "-E", &cert, "--key", &key, &url]);
+    assert_eq!(code(&run), 2, "{run}");
+}
+
+fn page(fixture: &Fixture, server: &OpensslServer, arguments: &[&str]) -> Finished {
+    let url = format!("https://{}/", localhost(server.address()));
+    fixture.get([arguments, &[url.as_str()]].concat())
+}
+
+#[test]
+fn suites_and_groups_are_offered_by_both_names() {
+    let fixture = Fixture::new();
+    let identity = fixture.pki.server(&["localhost"]);
+    let Some(server) = fixture.openssl(&identity, &["-www"]) else {
+        return;
+    };
+    // The arguments, and what the page of the server then names.
+    let table: &[(&[&str], &str)] = &[
+        (
+            &[
+                "--tls-max",
+                "1.2",
+                "--ciphers",
+                "ECDHE-ECDSA-AES256-GCM-SHA384",
+            ],
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+        ),
+        (
+            &[
+                "--tls-max",
+                "1.2",
+                "--ciphers",
+                "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+            ],
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ),
+        (
+            &[
+                "--tls-max",
+                "1.2",
+                "--ciphers",
+                "HIGH:AES128-SHA:ecdhe-ecdsa-aes128-gcm-sha256",
+            ],
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+        ),
+        (
+            &["--tls13-ciphers", "TLS_CHACHA20_POLY1305_SHA256"],
+            "TLS_CHACHA20_POLY1305_SHA256",
+        ),
+        // A choice for one version leaves the other as it is.
+        (
+            &["--ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256"],
+            "New, TLSv1.3",
+        ),
+        (
+            &[
+                "--tls13-ciphers",
+                "TLS_AES_128_GCM_SHA256",
+                "--tls-max",
+                "1.2",
+            ],
+            "New, TLSv1.2",
+        ),
+        (&["--curves", "P-384"], "Shared groups: secp384r1"),
+        (
+            &["--curves", "prime256v1:x25519"],
+            "Shared groups: secp256r1:X25519",
+        ),
+        (&["--tlsv1.0"], "TLSv1.3"),
+        (&["-1", "--tls-max", "default"], "TLSv1.3"),
+        (&["--ech", "grease"], "TLSv1.3"),
+    ];
+    for (arguments, expected) in table {
+        let run = page(&fixture, &server, arguments);
+        assert_eq!(code(&run), 0, "{arguments:?}: {run}");
+        let out = run
+            .out()
+            .replace("prime256v1", "secp256r1")
+            .replace("x25519", "X25519");
+        assert!(out.contains(expected), "{arguments:?}: {run}");
+    }
+    let run = page(&fixture, &server, table[2].0);
+    assert!(run.err().contains("left out: HIGH, AES128-SHA"), "{run}");
+    for arguments in [
+        &["--ciphers", "AES128-SHA"][..],
+        &["--ciphers", "TLS_AES_128_GCM_SHA256"],
+        &["--tls13-ciphers", ""],
+    ] {
+        let run = page(&fixture, &server, arguments);
+        assert_eq!(code(&run), 59, "{arguments:?}: {run}");
+        assert!(run.err().contains("supported: "), "{run}");
+    }
+    for arguments in [
+        &["--tls-max", "1.1"][..],
+        &["--ech", "true"],
+        &["--ech", "ecl:?"],
+        &["--cert-type", "ENG"],
+    ] {
+        let run = page(&fixture, &server, arguments);
+        assert_eq!(code(&run), 2, "{arguments:?}: {run}");
+    }
+}
+
+#[test]
+fn without_verification_what_it_would_have_said_is_told() {
+    let fixture = Fixture::new();
+    let stranger = Pki::new();
+    for (identity, told) in [
+        (stranger.server(&["localhost"]), Some("[unknown-issuer]")),
+        (
+            fixture.pki.server(&["other.example"]),
+            Some("[name-mismatch]"),
+        ),
+        (fixture.pki.server(&["localhost"]), None),
+    ] {
+        let Some(server) = fixture.openssl(&identity, &["-www"]) else {
+            return;
+        };
+        let run = page(&fixture, &server, &["-k", "-o", "/dev/null"]);
+        assert_eq!(code(&run), 0, "{run}");
+        let said = run.err();
+        assert!(said.contains("NOT verified"), "{run}");
+        match told {
+            Some(id) => assert!(said.contains(id), "{id}: {run}"),
+            None => assert!(!said.contains("would have"), "{run}"),
+        }
+        let silent = page(&fixture, &server, &["-s", "-k", "-o", "/dev/null"]);
+        assert!(!silent.err().contains("would have"), "{silent}");
+        let target = localhost(server.address());
+        let session = fixture.run("connect", ["-k", "--no-probe", &target]);
+        assert_eq!(
+            session.err().contains("verification would have failed"),
+            told.is_some(),
+            "{session}"
+        );
+    }
+}
