@@ -285,6 +285,12 @@ impl Files {
         self.0.options.indexes.iter().map(Vec::as_slice)
     }
 
+    /// What a file has at the end of its name that may be sent in place of another one, compressed beforehand
+    /// ([`with_precompressed`](Self::with_precompressed)): `.gz` and others.
+    pub fn precompressed_suffixes() -> impl Iterator<Item = &'static str> {
+        coding::Coding::ALL.into_iter().map(coding::Coding::suffix)
+    }
+
     /// Whether symbolic links in the directory may lead out of it, wherever the process may read. Default: no. Names that begin
     /// with a dot are not found all the same; a user who can write into the directory decides where a link leads.
     ///

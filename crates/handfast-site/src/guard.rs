@@ -69,18 +69,32 @@ impl Guard {
         self
     }
 
-    /// `indexes` are the names of what a directory may be served as.
+    /// `indexes` are the names of what a directory may be served as. What holds a file in a content coding is covered with the file.
     pub(crate) fn covers(&self, path: &Path, indexes: &[&[u8]]) -> bool {
-        let is_covered = |path: &Path| match self.ignores_case {
+        let is_index_covered = |index: &&[u8]| self.covers_name(&path.index(index));
+        self.covers_name(path)
+            || (path.directory && indexes.iter().any(is_index_covered))
+            || path
+                .uncoded()
+                .is_some_and(|uncoded| self.covers(&uncoded, indexes))
+    }
+
+    fn covers_name(&self, path: &Path) -> bool {
+        match self.ignores_case {
             true => self.pattern.covers(&path.folded()),
             false => self.pattern.covers(path),
+        }
+    }
+
+    /// Whether it covers a file that may be sent in place of this one, and not this one: what is demanded for it was not looked at.
+    pub(crate) fn covers_coded_alone(&self, path: &Path, indexes: &[&[u8]]) -> bool {
+        let of = |file: &Path| {
+            !self.covers_name(file) && file.coded().any(|coded| self.covers_name(&coded))
         };
-        let is_index_covered = |index: &&[u8]| {
-            let mut path = path.clone();
-            path.segments.push(index.to_vec());
-            is_covered(&path)
-        };
-        is_covered(path) || (path.directory && indexes.iter().any(is_index_covered))
+        match path.directory {
+            true => indexes.iter().any(|index| of(&path.index(index))),
+            false => of(path),
+        }
     }
 
     /// # Errors
@@ -281,6 +295,36 @@ mod tests {
         ] {
             let path = Path::parse(path).unwrap();
             assert_eq!(guard.covers(&path, &[b"index.html"]), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_guard_of_a_file_holds_for_what_holds_it_in_a_coding() {
+        let guard = Guard::clients("/a/index.html", Clients::any()).unwrap();
+        for (path, expected) in [
+            ("/a/index.html.gz", true),
+            ("/a/index.html.BR", true),
+            ("/a/index.html.zst.gz", true),
+            ("/a/index.html.txt", false),
+            ("/a/.gz", false),
+            ("/a.gz/", false),
+        ] {
+            let path = Path::parse(path).unwrap();
+            assert_eq!(guard.covers(&path, &[b"index.html"]), expected, "{path:?}");
+            assert!(!guard.covers_coded_alone(&path, &[b"index.html"]));
+        }
+        for (pattern, path, expected) in [
+            ("/a/index.html.gz", "/a/", true),
+            ("/a/index.html.gz", "/a/index.html", true),
+            ("/**/*.zst", "/a/b", true),
+            ("/**/*.zip", "/a/b", false),
+            ("/a", "/a/b", false),
+            ("/a/index.html.gz", "/a", false),
+        ] {
+            let guard = Guard::clients(pattern, Clients::any()).unwrap();
+            let path = Path::parse(path).unwrap();
+            let covers = guard.covers_coded_alone(&path, &[b"index.html"]);
+            assert_eq!(covers, expected, "{pattern} {path:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Rules compare what names a file, not how a client spells it: `%70rivate`, `//private` and `private` are the same name
 //! to the file system, so they are the same to rules.
 
-use handfast_files::{decode_segment, encode_segment};
+use handfast_files::{Files, decode_segment, encode_segment};
 
 /// Where names that differ in case are the same file.
 pub(crate) const IGNORES_CASE: bool = cfg!(any(windows, target_os = "macos"));
@@ -71,6 +71,41 @@ impl Path {
                 .last()
                 .and_then(|name| name.get(1..))
                 .is_some_and(|rest| rest.contains(&b'.'))
+    }
+
+    /// What this file holds in a content coding, by its name: `/a` for `/a.gz`.
+    pub(crate) fn uncoded(&self) -> Option<Self> {
+        let name = self.segments.last().filter(|_| !self.directory)?;
+        let rest = Files::precompressed_suffixes().find_map(|suffix| {
+            let (rest, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
+            (end.eq_ignore_ascii_case(suffix.as_bytes()) && !rest.is_empty()).then_some(rest)
+        })?;
+        let mut uncoded = self.clone();
+        *uncoded.segments.last_mut()? = rest.to_vec();
+        Some(uncoded)
+    }
+
+    /// The files that may be sent in place of this one, in a content coding: `/a.gz` for `/a`. None of a directory.
+    pub(crate) fn coded(&self) -> impl Iterator<Item = Self> {
+        let name = self.segments.last().filter(|_| !self.directory);
+        let suffixes = name
+            .into_iter()
+            .flat_map(|_| Files::precompressed_suffixes());
+        suffixes.map(|suffix| {
+            let mut coded = self.clone();
+            if let Some(name) = coded.segments.last_mut() {
+                name.extend_from_slice(suffix.as_bytes());
+            }
+            coded
+        })
+    }
+
+    /// Of a directory, the file that it is served as, if that has this name.
+    pub(crate) fn index(&self, name: &[u8]) -> Self {
+        let mut index = self.clone();
+        index.segments.push(name.to_vec());
+        index.directory = false;
+        index
     }
 
     /// In the one spelling that stands for all that differ in case, for file systems that ignore it.

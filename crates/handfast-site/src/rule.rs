@@ -260,12 +260,27 @@ impl Rule {
         &self.pattern
     }
 
-    /// The status of the error that this path is answered with.
+    /// The status of the error that this path is answered with. What holds a file in a content coding is refused with the file.
     pub(crate) fn refuses(&self, path: &Path) -> Option<StatusCode> {
-        match self.action {
-            Action::Status(status) => self.pattern.matches(path).then_some(status),
-            _ => None,
-        }
+        let Action::Status(status) = self.action else {
+            return None;
+        };
+        let is_refused = self.pattern.matches(path)
+            || path
+                .uncoded()
+                .is_some_and(|uncoded| self.refuses(&uncoded).is_some());
+        is_refused.then_some(status)
+    }
+
+    /// Whether it refuses a file that may be sent in place of this one, and not this one.
+    pub(crate) fn refuses_coded_alone(&self, path: &Path, indexes: &[&[u8]]) -> bool {
+        let is = |path: &Path| self.pattern.matches(path);
+        let of = |file: &Path| !is(file) && file.coded().any(|coded| is(&coded));
+        matches!(self.action, Action::Status(_))
+            && match path.directory {
+                true => indexes.iter().any(|index| of(&path.index(index))),
+                false => of(path),
+            }
     }
 
     /// Changes the header fields of a response to this path.

@@ -53,6 +53,8 @@ pub struct Site {
     files: Option<Files>,
     /// The same where clients store files: what they put beside a file is not sent in place of it.
     uploaded: Option<Files>,
+    /// The same for files beside which one is guarded or refused that would be sent in place of them.
+    alone: Option<Files>,
     guards: Vec<Guard>,
     /// Redirects, rewrites, errors.
     routes: Vec<Rule>,
@@ -133,6 +135,7 @@ impl Site {
             *files = files.clone().with_listing_link(uploads.page(), UPLOAD);
         }
         let uploaded = files.clone().with_precompressed(false);
+        self.alone = Some(uploaded.clone());
         self.uploaded = Some(uploaded.with_listing_link(HERE, UPLOAD));
     }
 
@@ -222,7 +225,7 @@ impl Site {
         connection: &Arc<ConnectionInfo>,
     ) -> Response {
         if self.has_files_alone() {
-            let mut response = self.content(&request).await;
+            let mut response = self.content(&request, None).await;
             self.add_hsts(response.headers_mut());
             return response;
         }
@@ -303,7 +306,7 @@ impl Site {
         passage: &mut Passage,
     ) -> Result<Response, Response> {
         if !self.looks_at_paths() {
-            return Ok(self.content(request).await);
+            return Ok(self.content(request, None).await);
         }
         let path = match Path::parse(request.uri().path()) {
             Ok(path) => path,
@@ -332,7 +335,7 @@ impl Site {
             passage.is_uploaded = !response.headers().contains_key(CONTENT_SECURITY_POLICY);
             return Ok(response);
         }
-        let response = self.content(request).await;
+        let response = self.content(request, passage.path.as_ref()).await;
         match &self.fallback {
             Some(fallback) if response.status() == StatusCode::NOT_FOUND => {
                 let fallen = is_navigation(request, has_extension).then_some(fallback);
@@ -346,7 +349,9 @@ impl Site {
     async fn without_path(&self, problem: PathProblem, request: &Request) -> Response {
         match problem {
             // `*` is no path (RFC 9110, section 7.1), and no file.
-            PathProblem::Malformed if request.uri().path() == "*" => self.content(request).await,
+            PathProblem::Malformed if request.uri().path() == "*" => {
+                self.content(request, None).await
+            }
             PathProblem::Malformed => {
                 let text = "The path of this URL is malformed.";
                 status_page(request.headers(), StatusCode::BAD_REQUEST, text)
@@ -375,7 +380,7 @@ impl Site {
         Gate {
             guards: &self.guards,
             routes: &self.routes,
-            indexes: self.files.iter().flat_map(Files::indexes).collect(),
+            indexes: self.indexes(),
             connection,
             user,
         }
@@ -393,7 +398,11 @@ impl Site {
             .as_ref()
             .and_then(|path| rule.pattern().captures(path))
         else {
-            return Ok(());
+            let refused = passage.path.as_ref().and_then(|path| rule.refuses(path));
+            return match refused {
+                Some(status) => Err(refusal_page(request.headers(), status)),
+                None => Ok(()),
+            };
         };
         match rule.action() {
             Action::Redirect(status, target) => {
@@ -418,8 +427,33 @@ impl Site {
         }
     }
 
-    async fn content(&self, request: &Request) -> Response {
-        answer_by(self.files.as_ref(), request).await
+    /// The names of what a directory may be served as.
+    fn indexes(&self) -> Vec<&[u8]> {
+        self.files.iter().flat_map(Files::indexes).collect()
+    }
+
+    /// With the path that was entered, where something depends on it.
+    async fn content(&self, request: &Request, path: Option<&Path>) -> Response {
+        let files = match path {
+            Some(path) if self.is_alone(request, path) => &self.alone,
+            _ => &self.files,
+        };
+        answer_by(files.as_ref(), request).await
+    }
+
+    /// Is there something that a guard or a rule keeps from this client, and that would be sent in place of the file of this path?
+    fn is_alone(&self, request: &Request, path: &Path) -> bool {
+        if !request.headers().contains_key(ACCEPT_ENCODING) {
+            return false;
+        }
+        let indexes = match path.directory {
+            true => self.indexes(),
+            false => Vec::new(),
+        };
+        let mut guards = self.guards.iter();
+        let mut routes = self.routes.iter();
+        guards.any(|guard| guard.covers_coded_alone(path, &indexes))
+            || routes.any(|rule| rule.refuses_coded_alone(path, &indexes))
     }
 
     /// Answers with the application's page, if there is to be one, and otherwise that nothing is there.
@@ -439,7 +473,7 @@ impl Site {
         let path = Path::parse(fallback.path()).map_err(|_| not_found(request.headers()))?;
         *request.uri_mut() = Uri::from(fallback.clone());
         self.enter(path, request, connection, passage).await?;
-        let mut response = self.content(request).await;
+        let mut response = self.content(request, passage.path.as_ref()).await;
         response.headers_mut().append(VARY, vary);
         response
             .headers_mut()

@@ -489,3 +489,47 @@ fn identities_are_demanded_for_paths() {
         );
     }
 }
+
+#[test]
+fn what_is_kept_from_a_client_is_not_sent_as_another_file_nor_another_file_as_it() {
+    let passwords =
+        handfast_site::Passwords::parse("ann:{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=").unwrap();
+    let server = site(|site, _| {
+        site.with_guard(Guard::passwords("/report.html", &passwords).unwrap())
+            .with_guard(Guard::passwords("/kept.html.gz", &passwords).unwrap())
+            .with_guard(Guard::passwords("/index.html.gz", &passwords).unwrap())
+            .with_guard(Guard::clients("/clients.html", Clients::any()).unwrap())
+            .with_rule(Rule::status("/gone.html", 410).unwrap())
+            .with_rule(Rule::status("/refused.html.gz", 404).unwrap())
+    });
+    for name in [
+        "report", "kept", "index", "clients", "gone", "refused", "open",
+    ] {
+        server.put(&format!("{name}.html"), "plain");
+        server.put(&format!("{name}.html.gz"), "packed");
+    }
+    for version in VERSIONS {
+        for (path, status, body) in [
+            ("/report.html", 401, None),
+            ("/report.html.gz", 401, None),
+            ("/kept.html", 200, Some("plain")),
+            ("/kept.html.gz", 401, None),
+            ("/", 200, Some("plain")),
+            ("/index.html", 200, Some("plain")),
+            ("/clients.html.gz", 403, None),
+            ("/gone.html.gz", 410, None),
+            ("/refused.html", 200, Some("plain")),
+            ("/refused.html.gz", 404, None),
+            ("/open.html", 200, Some("packed")),
+            ("/open.html.gz", 200, Some("packed")),
+        ] {
+            let Some(got) = get(&server, version, path, &["-H", "Accept-Encoding: gzip"]) else {
+                return;
+            };
+            assert_eq!(got.status, status, "{path}: {got:?}");
+            if let Some(body) = body {
+                assert_eq!(got.body, body, "{path}: {got:?}");
+            }
+        }
+    }
+}
