@@ -23,6 +23,12 @@ pub(crate) enum Tone {
     Heading,
     /// Less important text.
     Faint,
+    /// A name: of a header field, or in JSON.
+    Key,
+    /// A string.
+    Text,
+    /// A number, or a word such as `true`.
+    Number,
 }
 
 impl Tone {
@@ -33,7 +39,18 @@ impl Tone {
             Self::Warning => "1;33",
             Self::Heading => "1",
             Self::Faint => "2",
+            Self::Key => "34",
+            Self::Text => "32",
+            Self::Number => "36",
         }
+    }
+
+    /// What ends every tone.
+    pub(crate) const END: &str = "\x1b[0m";
+
+    /// What begins it.
+    pub(crate) fn begin(self) -> String {
+        format!("\x1b[{}m", self.sgr())
     }
 }
 
@@ -52,7 +69,20 @@ impl Palette {
         Self::of(io::stderr().is_terminal())
     }
 
+    /// Are colours written at all?
+    pub(crate) fn is_coloured(self) -> bool {
+        self.colour
+    }
+
     fn of(terminal: bool) -> Self {
+        match *COLOUR.read().unwrap_or_else(PoisonError::into_inner) {
+            ColourWhen::Auto => {}
+            when => {
+                return Self {
+                    colour: when == ColourWhen::Always,
+                };
+            }
+        }
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
@@ -63,11 +93,30 @@ impl Palette {
     pub(crate) fn paint(self, tone: Tone, text: impl AsRef<str>) -> String {
         let text = text.as_ref();
         if self.colour {
-            format!("\x1b[{}m{text}\x1b[0m", tone.sgr())
+            format!("{}{text}{}", tone.begin(), Tone::END)
         } else {
             text.to_owned()
         }
     }
+}
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum ColourWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+static COLOUR: RwLock<ColourWhen> = RwLock::new(ColourWhen::Auto);
+
+/// Decides when output is coloured from now on.
+pub(crate) fn colour(when: ColourWhen) {
+    *COLOUR.write().unwrap_or_else(PoisonError::into_inner) = when;
 }
 
 /// A file name quoted for a shell.

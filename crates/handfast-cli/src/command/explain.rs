@@ -31,6 +31,7 @@ const PAGES: &[(&str, &str)] = pages![
     "audit-file-unusable",
     "bad-record",
     "bad-signature",
+    "binary-output",
     "broken-content-coding",
     "ca-busy",
     "ca-crypto",

@@ -15,7 +15,9 @@ mod heads;
 mod interrupt;
 mod offer;
 mod outcome;
+mod page;
 mod pieces;
+mod progress;
 mod receiving;
 mod reports;
 mod retry;
@@ -36,11 +38,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Client, Error, Response};
-use http::{Method, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, StatusCode};
 
 use self::arguments::Job;
 use self::destination::Target;
 use self::heads::{Head, HeadFile, Heads};
+use self::page::{Binary, Page};
+use self::progress::Meter;
 use self::retry::Retries;
 use self::show::Show;
 use self::sink::{Sink, Written};
@@ -60,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     let jobs = args.jobs()?;
-    let show = args.show.open()?;
+    let show = args.show.open(args.hides_progress())?;
     let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
     let heads = match args.output.heads() {
         Some(path) => Some(HeadFile::create(path)?),
@@ -91,6 +96,7 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
                 show: &show,
                 recorder: &recorder,
                 heads: heads.as_ref(),
+                meter: &Meter::default(),
             };
             let fetched = fetch_with_retries(args, &client, &job, &part, telling).await;
             telling.over(fetched.as_ref().map(|_| ()));
@@ -113,11 +119,13 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
         tokio::select! {
             fetched = fetching => fetched.map(|()| ExitCode::SUCCESS),
             signal = interrupt::next(is_kept) => {
+                show.clear();
                 if !args.is_silent() {
                     interrupt::tell(part.borrow().as_deref());
                 }
                 Ok(ExitCode::from(signal))
             }
+            never = show.draw() => match never {},
         }
     });
     // Do not wait for a resolver that hangs: a time limit has passed.
@@ -138,6 +146,7 @@ struct Telling<'a> {
     show: &'a Show,
     recorder: &'a Recorder,
     heads: Option<&'a HeadFile>,
+    meter: &'a Meter,
 }
 
 impl Telling<'_> {
@@ -172,7 +181,14 @@ async fn fetch_with_retries(
 ) -> Result<Done, Failure> {
     let mut retries = args.retry.begin();
     loop {
-        let (why, wait) = match fetch(args, client, job, part, telling, &mut retries).await {
+        let meter = telling.show.meter(job.shown_name().as_deref());
+        let telling = Telling {
+            meter: &meter,
+            ..telling
+        };
+        let fetched = fetch(args, client, job, part, telling, &mut retries).await;
+        meter.over(matches!(fetched, Ok(Attempt::Done(Done::Whole))));
+        let (why, wait) = match fetched {
             Ok(Attempt::Done(done)) => return Ok(done),
             Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
             Err(failure) => match retries.after_failure(&failure) {
@@ -206,6 +222,7 @@ async fn fetch(
         show,
         recorder,
         heads: head_file,
+        meter,
     } = telling;
     let explained = |error: Error| {
         recorder.transfer().broken(&error);
@@ -214,7 +231,7 @@ async fn fetch(
     part.replace(None);
     let shows_heads = args.output.includes_head() || *job.request.method() == Method::HEAD;
     let heads = Heads::default();
-    let mut request = show.observe(job.request.clone(), recorder);
+    let mut request = show.observe(job.request.clone(), recorder, meter);
     if shows_heads || head_file.is_some() {
         request = heads.note(request);
     }
@@ -256,13 +273,19 @@ async fn fetch(
     let mut sink = Sink::open(&job.target, &response, deadline)?;
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
+    let mut page = match job.target {
+        Target::Stdout if !job.is_forced => {
+            Page::new(sink.is_terminal(), is_json(response.headers()))
+        }
+        _ => None,
+    };
     let shown = if shows_heads { heads } else { Vec::new() };
     let written = match write_heads(&shown, &mut sink) {
         Ok(Written::All) if is_unmet => {
             response.discard().await;
             return Ok(Attempt::Done(Done::Whole));
         }
-        Ok(Written::All) => copy(&mut response, &mut sink, show).await,
+        Ok(Written::All) => copy(&mut response, &mut sink, page.as_mut(), telling).await,
         stopped => stopped,
     };
     let written = written.map_err(explained);
@@ -273,6 +296,9 @@ async fn fetch(
     }
     if sink.is_spent() {
         retries.forbid();
+    }
+    if page.is_some_and(|page| page.is_binary()) {
+        return Err(outcome::binary());
     }
     let keep = |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error()));
     match written {
@@ -285,7 +311,6 @@ async fn fetch(
         Ok(finished) => finished,
         Err(error) => return keep(sink, explained(error)),
     };
-    recorder.transfer().finished(&finished);
     if args.output.includes_head()
         && let Some(trailers) = &finished.trailers
     {
@@ -320,15 +345,43 @@ fn write_heads(heads: &[Head], sink: &mut Sink) -> Result<Written, Error> {
     Ok(Written::All)
 }
 
-async fn copy(response: &mut Response, sink: &mut Sink, show: &Show) -> Result<Written, Error> {
+async fn copy(
+    response: &mut Response,
+    sink: &mut Sink,
+    mut page: Option<&mut Page>,
+    telling: Telling<'_>,
+) -> Result<Written, Error> {
     let stopped = response
         .lend(|piece| {
-            show.received(piece);
-            match sink.write(piece) {
+            telling.show.received(piece, telling.meter);
+            let written = match &mut page {
+                None => sink.write(piece),
+                Some(page) => match page.render(piece) {
+                    Ok(text) => sink.write(&text),
+                    Err(Binary) => return ControlFlow::Break(Ok(Written::All)),
+                },
+            };
+            match written {
                 Ok(Written::All) => ControlFlow::Continue(()),
                 stopped => ControlFlow::Break(stopped),
             }
         })
         .await;
-    stopped.and_then(|stopped| stopped.unwrap_or(Ok(Written::All)))
+    match (stopped?, page) {
+        (Some(stopped), _) => stopped,
+        (None, Some(page)) => sink.write(&page.end()),
+        (None, None) => Ok(Written::All),
+    }
+}
+
+/// Does the response say that it is JSON (RFC 6839, section 3.1, for the names that end with it)?
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let kind = text.and_then(|text| text.split(';').next());
+    kind.is_some_and(|kind| {
+        let kind = kind.trim().to_ascii_lowercase();
+        kind == "application/json" || kind.ends_with("+json")
+    })
 }

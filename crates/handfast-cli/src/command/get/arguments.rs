@@ -1,5 +1,6 @@
 //! The arguments, and the requests that result from them.
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use handfast_https::client::Request;
@@ -11,7 +12,7 @@ use super::condition::{Condition, ConditionArgs};
 use super::connection::ConnectionArgs;
 use super::cookies::CookieArgs;
 use super::credentials::CredentialArgs;
-use super::destination::{OutputArgs, Target};
+use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
 use super::offer::OfferArgs;
 use super::outcome::explained;
@@ -105,11 +106,30 @@ pub(super) struct Job {
     pub(super) request: Request,
     pub(super) target: Target,
     pub(super) condition: Option<Condition>,
+    /// The body goes to a terminal whatever it is: `-o -`.
+    pub(super) is_forced: bool,
+}
+
+impl Job {
+    /// What the progress of its transfer is shown with; `None` if the body goes to a terminal, which has no room for it.
+    pub(super) fn shown_name(&self) -> Option<String> {
+        let name = match &self.target {
+            Target::File(place) => place.shown_name(),
+            Target::Stdout if io::stdout().is_terminal() => return None,
+            Target::Stdout => None,
+        };
+        Some(name.unwrap_or_else(|| self.request.url().trim_start_matches("https://").to_owned()))
+    }
 }
 
 impl Args {
     pub(super) fn is_silent(&self) -> bool {
         self.output.is_silent()
+    }
+
+    /// May it be shown how far transfers are?
+    pub(super) fn hides_progress(&self) -> bool {
+        self.output.hides_progress()
     }
 
     pub(super) fn is_verbose(&self) -> bool {
@@ -184,7 +204,9 @@ impl Args {
                 if !self.fields.names(&EXPECT) {
                     request = request.with_expect_continue(ASKS_ABOVE);
                 }
-                let target = self.output.target(names.next(), request.url())?;
+                let name = names.next();
+                let is_forced = name.as_ref().is_some_and(Name::is_stdout);
+                let target = self.output.target(name, request.url())?;
                 if let Some(condition) = condition {
                     condition.put_into(&mut request);
                 }
@@ -194,6 +216,7 @@ impl Args {
                     request,
                     target,
                     condition,
+                    is_forced,
                 })
             })
             .collect()

@@ -82,6 +82,13 @@ pub(super) enum Name {
     OfUrl,
 }
 
+impl Name {
+    /// Stdout, named as such: what is written there is the caller's choice.
+    pub(super) fn is_stdout(&self) -> bool {
+        matches!(self, Self::Given(path) if path == Path::new("-"))
+    }
+}
+
 impl FromArgMatches for NameArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut found = Vec::new();
@@ -163,6 +170,11 @@ pub(super) struct Place {
 impl OutputArgs {
     pub(super) fn is_silent(&self) -> bool {
         self.silent && !self.show_error
+    }
+
+    /// Is nothing drawn on stderr?
+    pub(super) fn hides_progress(&self) -> bool {
+        self.silent
     }
 
     pub(super) fn is_verbose(&self) -> bool {
@@ -255,6 +267,12 @@ impl Place {
     /// The path, as far as it is known before the response.
     fn path(&self) -> Option<PathBuf> {
         self.name.as_deref().map(|name| self.within(name))
+    }
+
+    /// Its name for people, as far as it is known before the response.
+    pub(super) fn shown_name(&self) -> Option<String> {
+        let name = self.name.as_deref()?.file_name()?;
+        Some(name.to_string_lossy().into_owned())
     }
 
     fn within(&self, name: &Path) -> PathBuf {

@@ -53,6 +53,15 @@ pub(super) fn reader_gone() -> Failure {
     Failure::new(code::WRITE, explanation)
 }
 
+/// The body is not text, and would be written to a terminal.
+pub(super) fn binary() -> Failure {
+    let what = "the body is not text, and was not written to the terminal";
+    let explanation = Explanation::new("binary-output", what)
+        .with_evidence("it has a byte 0")
+        .with_fix("save it with -o FILE or -O, or write it to the terminal nevertheless with -o -");
+    Failure::new(code::WRITE, explanation)
+}
+
 /// Prints irregularities although the response is complete.
 pub(super) fn remark(finished: &Finished) {
     if let Some(ending) = finished.whole.remark() {

@@ -1,19 +1,22 @@
 //! What people and scripts are told of transfers besides what they fetch: the options, and what they open.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future;
 use std::io;
 use std::sync::Arc;
 
 use handfast::Explanation;
-use handfast_https::client::Request;
+use handfast_https::client::{Event, Request};
 
+use super::progress::{Meter, Progress};
 use super::reports::{Archive, Lines};
 use super::timing;
 use super::trace::Trace;
 use super::transfer::{Recorder, Transfer};
 use super::write_out::Format;
 use crate::failure::{Failure, code, plain};
-use crate::output;
+use crate::output::{self, ColourWhen};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Reports")]
@@ -39,11 +42,21 @@ pub(super) struct ShowArgs {
     /// With the time of each event (UTC)
     #[arg(long)]
     trace_time: bool,
+    /// On a terminal, show a plain bar of `#`
+    #[arg(short = '#', long)]
+    progress_bar: bool,
+    /// Show no progress
+    #[arg(long)]
+    no_progress_meter: bool,
+    /// When to use colours: for JSON and heads, and for messages
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    color: ColourWhen,
 }
 
 impl ShowArgs {
     /// Opens what is to be written to, so that a path that cannot be written is told before anything is fetched.
-    pub(super) fn open(&self) -> Result<Show, Failure> {
+    pub(super) fn open(&self, is_silent: bool) -> Result<Show, Failure> {
+        output::colour(self.color);
         let format = self.write_out.as_deref().map(Format::read).transpose()?;
         let lines = self
             .json_report
@@ -64,6 +77,10 @@ impl ShowArgs {
             lines: lines.transpose()?.map(RefCell::new),
             archive: archive.transpose()?.map(RefCell::new),
             trace: trace.map(Arc::new),
+            progress: match is_silent || self.no_progress_meter {
+                true => None,
+                false => Progress::on_stderr(self.progress_bar),
+            },
         })
     }
 }
@@ -85,6 +102,7 @@ pub(super) struct Show {
     lines: Option<RefCell<Lines>>,
     archive: Option<RefCell<Archive>>,
     trace: Option<Arc<Trace>>,
+    progress: Option<Progress>,
 }
 
 impl Show {
@@ -95,15 +113,40 @@ impl Show {
             || self.lines.is_some()
             || self.archive.is_some()
             || self.trace.is_some()
+            || self.progress.is_some()
+    }
+
+    /// Draws the progress of transfers, for as long as it is polled.
+    pub(super) async fn draw(&self) -> Infallible {
+        match &self.progress {
+            Some(progress) => progress.draw().await,
+            None => future::pending().await,
+        }
+    }
+
+    /// Takes away what is drawn.
+    pub(super) fn clear(&self) {
+        if let Some(progress) = &self.progress {
+            progress.clear();
+        }
+    }
+
+    /// The progress of a transfer, of a file of this name; of none, if its body goes to the terminal.
+    pub(super) fn meter(&self, name: Option<&str>) -> Meter {
+        match (&self.progress, name) {
+            (Some(progress), Some(name)) => progress.begin(name),
+            _ => Meter::default(),
+        }
     }
 
     /// The request, whose events are recorded.
-    pub(super) fn observe(&self, request: Request, recorder: &Recorder) -> Request {
+    pub(super) fn observe(&self, request: Request, recorder: &Recorder, meter: &Meter) -> Request {
         if !self.is_wanted() {
             return request;
         }
         let recorder = recorder.clone();
         let trace = self.trace.clone();
+        let meter = meter.clone();
         // What is in memory is not told piece by piece.
         let body = match request.upload() {
             None => request.body().clone(),
@@ -115,23 +158,27 @@ impl Show {
             }
             let mut transfer = recorder.transfer();
             transfer.observe(event);
-            if let handfast_https::client::Event::Requesting {
-                body_bytes: Some(length),
-                ..
-            } = event
-                && *length == body.len() as u64
-                && !body.is_empty()
-            {
-                transfer.sent(*length);
-                if let Some(trace) = &trace {
-                    trace.sent(&body);
+            match event {
+                Event::Requesting { body_bytes, .. } => {
+                    meter.sending(*body_bytes);
+                    let is_in_memory = *body_bytes == Some(body.len() as u64);
+                    if is_in_memory && !body.is_empty() {
+                        transfer.sent(body.len() as u64);
+                        if let Some(trace) = &trace {
+                            trace.sent(&body);
+                        }
+                    }
                 }
+                Event::Uploading { piece } => meter.sent(piece.len()),
+                Event::Responding { framing, .. } => meter.responding(framing.expected()),
+                _ => {}
             }
         })
     }
 
     /// A piece of a body came.
-    pub(super) fn received(&self, piece: &[u8]) {
+    pub(super) fn received(&self, piece: &[u8], meter: &Meter) {
+        meter.received(piece.len());
         if let Some(trace) = &self.trace {
             trace.received(piece);
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use handfast::{Ending, Report};
-use handfast_https::client::{ConnectionFacts, Error, Event, Finished, Framing, Response};
+use handfast_https::client::{ConnectionFacts, Error, Event, Framing, Response};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::watch;
@@ -250,13 +250,26 @@ impl Transfer {
                 });
             }
             Event::Redirecting { url, method } => {
+                self.received = 0;
+                self.end = End::default();
                 self.steps
                     .push(Step::new(now, Method::clone(method), (*url).to_owned()));
             }
-            Event::Completed { whole, .. } => {
+            Event::Completed {
+                whole,
+                trailers,
+                ending,
+                request_cut_short,
+                ..
+            } => {
                 let step = self.step();
                 step.completed = Some(now);
                 step.body_received = whole.bytes();
+                self.received = whole.bytes();
+                self.end.connection = *ending;
+                self.end.trailers = trailers.cloned();
+                self.end.request_cut_short = *request_cut_short;
+                self.end.verdict = Verdict::Complete;
             }
             _ => {}
         }
@@ -271,14 +284,6 @@ impl Transfer {
     pub(super) fn responding(&mut self, response: &Response) {
         self.connection = Some(response.connection().clone());
         self.end.expected = response.framing().expected();
-    }
-
-    pub(super) fn finished(&mut self, finished: &Finished) {
-        self.received = finished.whole.bytes();
-        self.end.connection = finished.ending;
-        self.end.trailers.clone_from(&finished.trailers);
-        self.end.request_cut_short = finished.request_cut_short;
-        self.end.verdict = Verdict::Complete;
     }
 
     /// The exchange failed; what that says of the body.

@@ -237,7 +237,11 @@ pub(super) fn head_text(
     headers: &HeaderMap,
     for_terminal: bool,
 ) -> Vec<u8> {
-    let mut text = status_line(version, status).into_bytes();
+    let mut line = status_line(version, status);
+    if for_terminal {
+        line = Palette::stdout().paint(status_tone(status), line);
+    }
+    let mut text = line.into_bytes();
     text.extend_from_slice(b"\r\n");
     text.extend(fields_text(headers, for_terminal));
     text.extend_from_slice(b"\r\n");
@@ -248,14 +252,18 @@ pub(super) fn head_text(
 pub(super) fn fields_text(fields: &HeaderMap, for_terminal: bool) -> Vec<u8> {
     let mut text = Vec::new();
     for (name, value) in fields {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
         match for_terminal {
             true => {
+                let name = Palette::stdout().paint(Tone::Key, name);
+                text.extend_from_slice(format!("{name}: ").as_bytes());
                 let value = String::from_utf8_lossy(value.as_bytes());
                 text.extend_from_slice(escape_control(&value).as_bytes());
             }
-            false => text.extend_from_slice(value.as_bytes()),
+            false => {
+                text.extend_from_slice(name.as_str().as_bytes());
+                text.extend_from_slice(b": ");
+                text.extend_from_slice(value.as_bytes());
+            }
         }
         text.extend_from_slice(b"\r\n");
     }
@@ -308,13 +316,24 @@ impl Lines<'_> {
     }
 }
 
+fn status_tone(status: StatusCode) -> Tone {
+    match status.as_u16() {
+        200..300 => Tone::Good,
+        400.. => Tone::Bad,
+        _ => Tone::Warning,
+    }
+}
+
 fn on_stderr(mark: char, tone: Option<Tone>, text: &str) {
     let palette = Palette::stderr();
-    let mark = palette.paint(Tone::Faint, mark.to_string());
-    let text = match tone {
-        Some(tone) => palette.paint(tone, text),
-        None => text.to_owned(),
+    let text = match (tone, text.split_once(": ")) {
+        (Some(tone), _) => palette.paint(tone, text),
+        (None, Some((name, value))) if mark != '*' => {
+            format!("{}: {value}", palette.paint(Tone::Key, name))
+        }
+        (None, _) => text.to_owned(),
     };
+    let mark = palette.paint(Tone::Faint, mark.to_string());
     note(format!("{mark} {text}").trim_end());
 }
 

@@ -23,6 +23,8 @@ mod replies;
 mod reports;
 mod requests;
 mod retries;
+#[cfg(unix)]
+mod screen;
 mod servers;
 mod trust;
 
