@@ -8,7 +8,7 @@ use crate::command::{bench, ca, completions, demo, explain, get, inspect, man, s
 
 /// HTTPS from both ends: a verified client, a server, a local certificate authority.
 ///
-/// Neither end is ever in doubt about who the other is, how the exchange ended and whether all of it
+/// Both ends always know who the other is, how the exchange ended and whether all of it
 /// arrived; and every failure is explained.
 #[derive(Debug, Parser)]
 #[command(name = "handfast", version, max_term_width = 100, after_help = EXAMPLES)]

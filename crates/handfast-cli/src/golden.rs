@@ -277,7 +277,7 @@ fn trust_stores() -> Vec<(&'static str, Failure)> {
 }
 
 #[test]
-fn explanations_read_as_they_were_read() {
+fn explanations_match_the_golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations");
     let all = revocation_lists()
         .into_iter()

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_finds_nothing_looks_whether_the_directory_was_made_again() {
+    async fn after_a_missing_file_a_new_directory_is_looked_for() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("dist");
         fs::create_dir(&path).unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_those_who_ask_looks() {
+    fn one_of_several_requests_looks() {
         let base = tempfile::tempdir().unwrap();
         let place = Place::open(base.path()).unwrap();
         let began = place.began;

@@ -269,7 +269,7 @@ async fn connections_are_kept_and_used_again_over_both_versions() {
 }
 
 #[tokio::test]
-async fn what_may_do_harm_is_not_sent_twice() {
+async fn unsafe_requests_are_not_sent_twice() {
     let (pki, context) = bench();
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let server = server(&pki).serve([

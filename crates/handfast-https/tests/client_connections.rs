@@ -148,7 +148,7 @@ async fn is_served(waiting: JoinHandle<Result<String, Error>>) {
 }
 
 #[tokio::test]
-async fn a_connection_that_becomes_idle_makes_room_for_who_waits() {
+async fn a_connection_that_becomes_idle_makes_room_for_a_waiting_exchange() {
     for alpn in VERSIONS {
         for is_finished in [true, false] {
             let crowd = Crowd::new(alpn, 1);
@@ -165,7 +165,7 @@ async fn a_connection_that_becomes_idle_makes_room_for_who_waits() {
 }
 
 #[tokio::test]
-async fn a_place_that_one_did_not_need_is_for_the_next() {
+async fn an_unused_place_is_for_the_next() {
     let crowd = Crowd::new("http/1.1", 2);
     let large = crowd.begin("/large").await;
     let mut small = crowd.begin("/").await;
@@ -181,7 +181,7 @@ async fn a_place_that_one_did_not_need_is_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_meant_for_one_who_has_gone_makes_room() {
+async fn a_connection_for_an_exchange_that_was_dropped_makes_room() {
     let crowd = Crowd::new("http/1.1", 1);
     let mut small = crowd.begin("/").await;
     small.bytes(100).await.unwrap();
@@ -281,7 +281,7 @@ async fn a_client_that_is_closed_cuts_off_what_goes_over_its_connections() {
 }
 
 #[tokio::test]
-async fn two_who_close_a_connection_are_both_told() {
+async fn two_closes_of_a_connection_both_end() {
     let pki = Pki::new();
     let frames = [http2::headers(1, &[], false), http2::data(1, b"ok", true)];
     let server = Misbehaving::new(&pki.server(&["localhost"]), &[]);

@@ -26,7 +26,7 @@ const PIECES: usize = 1024;
 const PIECE: usize = 64 * 1024;
 
 #[tokio::test]
-async fn a_server_that_does_not_read_holds_back_who_makes_the_body() {
+async fn a_server_that_does_not_read_holds_back_the_maker_of_the_body() {
     for alpn in VERSIONS {
         let fixture = Fixture::new();
         let client = fixture.client(alpn).build();

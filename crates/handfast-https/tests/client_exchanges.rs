@@ -258,7 +258,7 @@ async fn exchanges_over_http2_share_a_connection_and_end_in_any_order() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_holds_up_no_other() {
+async fn an_unread_body_holds_up_no_other() {
     let fixture = Fixture::new();
     let piece = http2::data(1, &[b'x'; 16_000], false);
     let server = fixture.http2().serve(begun([

@@ -58,7 +58,7 @@ fn get(path: &str) -> String {
 }
 
 #[test]
-fn an_axum_application_learns_who_its_client_is() {
+fn an_axum_application_gets_the_clients_identity() {
     let pki = Pki::new();
     let context = ServerContext::builder()
         .identity(identity(&pki.server(&["localhost"])))
@@ -407,7 +407,7 @@ async fn closed(kept: &mut [AsyncStream<DuplexStream>]) -> usize {
 }
 
 #[tokio::test]
-async fn connections_that_idle_make_room_for_those_that_wait() {
+async fn idle_connections_make_room_for_waiting_ones() {
     let local = LocalSet::new();
     local
         .run_until(async {
@@ -430,7 +430,7 @@ async fn connections_that_idle_make_room_for_those_that_wait() {
 }
 
 #[tokio::test]
-async fn connections_that_idle_make_up_for_the_places_for_one_request_each() {
+async fn idle_connections_replace_the_places_for_one_request_each() {
     let local = LocalSet::new();
     local
         .run_until(async {

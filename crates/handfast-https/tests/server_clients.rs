@@ -72,7 +72,7 @@ fn the_handler_and_the_log_know_the_client() {
 }
 
 #[test]
-fn who_must_show_a_certificate_and_does_not_is_refused() {
+fn a_client_without_a_demanded_certificate_is_refused() {
     let (server, _, _) = who_am_i(true);
     assert!(ask(&server, &server.client()).is_err());
     // A certificate of another authority.

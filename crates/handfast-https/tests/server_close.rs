@@ -104,7 +104,7 @@ fn a_reply_to_an_unread_body_arrives_whole_20_of_20_times() {
 }
 
 #[test]
-fn curl_gets_the_whole_reply_to_a_body_that_nobody_reads() {
+fn curl_gets_the_whole_reply_to_an_unread_body() {
     let server = large();
     let upload = server.directory.path().join("upload");
     std::fs::write(&upload, vec![b'x'; MIB]).unwrap();

@@ -298,7 +298,7 @@ fn pipelined_requests_are_answered_in_order_and_together() {
 }
 
 #[test]
-fn leave_to_send_is_given_when_the_body_is_read() {
+fn the_interim_response_100_is_sent_when_the_body_is_read() {
     let server = echo();
     let mut stream = server.connect();
     send(
@@ -349,7 +349,7 @@ fn a_body_that_is_not_what_was_announced_breaks_off() {
 }
 
 #[test]
-fn the_observer_is_given_who_asked_over_which_connection_and_with_which_fields() {
+fn the_observer_gets_the_client_its_connection_and_header_fields() {
     let server = Fixture::start(Setup::default(), |_| {
         |request: Request, _: Arc<ConnectionInfo>| async move {
             let mut response = Response::new(Body::empty());

@@ -316,7 +316,7 @@ fn a_successor_takes_over_and_no_client_notices() {
 }
 
 #[test]
-fn who_retires_answers_one_more_request_of_each_connection() {
+fn a_retiring_server_answers_one_more_request_of_each_connection() {
     let mut first = server();
     let client = first.client();
     let connect = || {

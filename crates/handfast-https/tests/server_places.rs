@@ -46,7 +46,7 @@ fn ask(stream: &mut Stream<TcpStream>) -> String {
 /// The system gives a connection to the listener of one thread; whichever that is, the place that becomes
 /// free is for this connection.
 #[test]
-fn a_free_place_is_found_by_whoever_waits() {
+fn a_waiting_connection_gets_a_free_place() {
     let server = server(4, 2);
     let client = server.client();
     let connect = || {
@@ -72,7 +72,7 @@ fn a_free_place_is_found_by_whoever_waits() {
 }
 
 #[test]
-fn a_full_house_is_one_event_and_a_reply_makes_room() {
+fn a_full_server_is_one_event_and_a_reply_makes_room() {
     let server = server(1, 1);
     let client = server.client();
     let mut kept = server.connect_with(&client);
@@ -99,7 +99,7 @@ fn a_full_house_is_one_event_and_a_reply_makes_room() {
 }
 
 #[test]
-fn connections_that_idle_leave_when_somebody_waits() {
+fn idle_connections_are_closed_when_others_wait() {
     let server = server(2, 1);
     let client = server.client();
     let mut kept: Vec<_> = (0..2).map(|_| server.connect_with(&client)).collect();

@@ -111,7 +111,7 @@ fn openssl_reads_the_alert_for_what_it_offers() {
 
 /// A hello of TLS 1.0, and then more and more bytes.
 #[test]
-fn who_keeps_sending_still_gets_the_alert_and_the_end() {
+fn a_peer_that_keeps_sending_still_gets_the_alert_and_the_end() {
     let server = Fixture::shelf();
     let hello = ClientHello::new(WireVersion::Tls10).encode();
     for _ in 0..ROUNDS {

@@ -206,7 +206,7 @@ fn over_http1(server: &Fixture, path: &str, more: &str) -> (Vec<String>, String)
 }
 
 #[test]
-fn over_http1_they_are_sent_in_chunks_to_those_who_take_them() {
+fn over_http1_they_are_sent_in_chunks_to_clients_that_accept_them() {
     const ASKS: &str = "TE: deflate, Trailers\r\n";
     let server = start();
     let chunked = "transfer-encoding: chunked";

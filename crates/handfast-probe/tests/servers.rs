@@ -198,7 +198,7 @@ fn gnutls_is_surveyed() {
 }
 
 #[test]
-fn who_does_not_speak_tls_is_told_from_who_says_nothing() {
+fn a_peer_without_tls_differs_from_a_silent_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {

@@ -202,7 +202,7 @@ fn a_session_that_is_resumed_is_asked_about_again() {
 }
 
 #[test]
-fn a_check_accepts_nobody_whom_another_refuses() {
+fn a_check_cannot_accept_what_another_refuses() {
     let ends = Ends::new();
     for version in VERSIONS {
         let (check, other) = (Check::default(), Check::default());

@@ -146,7 +146,7 @@ fn a_name_that_no_identity_is_for_is_refused_by_its_alert() {
 }
 
 #[test]
-fn clients_of_other_names_get_the_identity_that_is_for_everybody() {
+fn other_server_names_get_the_default_identity() {
     let pki = Pki::new();
     let (a, other) = (
         pki.server(&["a.example"]),

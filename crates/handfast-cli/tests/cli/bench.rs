@@ -80,13 +80,13 @@ impl Server {
     }
 
     fn command(&self) -> Command {
-        let mut command = self.trusting_nobody();
+        let mut command = self.without_trust();
         command.args(self.fixture.trust());
         command
     }
 
     /// As it is for who has heard of no authority.
-    fn trusting_nobody(&self) -> Command {
+    fn without_trust(&self) -> Command {
         let mut command = self.fixture.command("bench");
         command.stdin(Stdio::null());
         command
@@ -264,10 +264,10 @@ fn when_nothing_succeeds_the_exit_code_says_why() {
         (vec!["--html", "/nowhere/report.html", &unused], 23),
         (vec!["--data", "@/nowhere", &unused], 26),
     ] {
-        let output = server.trusting_nobody().args(&args).output().unwrap();
+        let output = server.without_trust().args(&args).output().unwrap();
         assert_eq!(output.status.code(), Some(expected), "{args:?} {output:?}");
     }
-    let mut command = server.trusting_nobody();
+    let mut command = server.without_trust();
     let output = command.args(["-n", "5", &server.url]).output().unwrap();
     assert_eq!(output.status.code(), Some(60), "{output:?}");
     let told = String::from_utf8_lossy(&output.stdout);
@@ -279,7 +279,7 @@ fn when_nothing_succeeds_the_exit_code_says_why() {
         .unwrap();
     assert_eq!(output.status.code(), Some(35), "{output:?}");
     let output = server
-        .trusting_nobody()
+        .without_trust()
         .args(["--insecure", "-n", "5", &server.url])
         .output()
         .unwrap();

@@ -55,7 +55,7 @@ fn serve(issued: &Issued, issuers: &[&Issued], place: &Path) -> Option<OpensslSe
 }
 
 #[test]
-fn a_store_verifies_whom_it_trusts_wherever_the_certificate_lies_in_it() {
+fn a_store_verifies_what_it_trusts_wherever_the_certificate_lies_in_it() {
     let place = tempfile::tempdir().unwrap();
     let pki = Pki::new();
     let intermediates = pki.intermediates(1);

@@ -26,7 +26,7 @@ fn next(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn a_service_manager_is_told_of_the_start_of_reloads_and_of_the_end() {
+fn a_service_manager_is_notified_of_start_reloads_and_stop() {
     let place = Place::new();
     let public = place.path("public");
     let path = place.path("notify");

@@ -36,7 +36,7 @@ fn serve(issued: &Issued, place: &Path) -> Option<OpensslServer> {
 }
 
 #[test]
-fn commands_name_what_of_the_trusted_files_vouches_for_nobody() {
+fn commands_name_trusted_certificates_that_can_issue_nothing() {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
     let pki = Pki::new();

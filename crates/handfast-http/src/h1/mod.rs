@@ -37,7 +37,7 @@ pub use framing::{Facts, Fault, Framing};
 pub use piece::Found;
 
 /// The end of the head at the front of `bytes`: one past the line feed of its blank line, which may lack
-/// its carriage return (RFC 9112, section 2.2). The first `seen` bytes were looked at before, in vain; the
+/// its carriage return (RFC 9112, section 2.2). The first `seen` bytes were looked at before and hold no end; the
 /// first `blank` are blank lines in front of the head.
 fn end_of_head(bytes: &[u8], seen: usize, blank: usize) -> Option<usize> {
     // The blank line may have begun in what was seen.

@@ -13,6 +13,7 @@ mod part;
 
 /// What becomes of a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Existing {
     /// The download takes its place when it is complete.
     #[default]

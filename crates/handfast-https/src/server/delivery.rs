@@ -184,7 +184,7 @@ mod platform {
         }
 
         #[test]
-        fn of_a_connection_that_is_not_there_nothing_is_told() {
+        fn a_connection_that_does_not_exist_is_not_reported() {
             let unused = "192.0.2.1:1".parse().unwrap();
             assert_eq!(unacknowledged(unused, unused), None);
             assert_eq!(read(&[]), None);

@@ -24,8 +24,8 @@ pub fn loop_iteration() -> Option<u64> {
     Some(ITERATION.get()).filter(|number| *number > 0)
 }
 
-/// Comes back after everybody else: whoever is ready now, and whoever becomes so meanwhile, which a task that only wakes
-/// itself keeps the thread from finding out for sixty iterations.
+/// Continues after all other tasks: those that are ready now, and those that become ready meanwhile. A task that only
+/// wakes itself would keep the thread from polling the kernel for sixty iterations.
 pub(super) fn give_way(cx: &mut Context<'_>) {
     // It has registered the task when it is dropped.
     let _ = pin!(yield_now()).poll(cx);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 
-/// One place in so many is kept for connections that end with their first reply, up to [`RESERVE_MAX`]: whoever
+/// One place in so many is kept for connections that end with their first reply, up to [`RESERVE_MAX`]: a client that
 /// comes while idle connections are being closed is served meanwhile.
 const RESERVED_OF: usize = 16;
 const RESERVE_MAX: usize = 64;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_goes_to_whoever_waits_and_there_are_never_more() {
+    fn a_free_place_goes_to_a_waiting_connection_and_there_are_never_more() {
         let places = Places::new(2);
         let (first, second) = (take(&places).unwrap(), take(&places).unwrap());
         let mut told = 0;
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_waiting_is_not_waited_for() {
+    fn an_exchange_that_gives_up_waiting_is_not_waited_for() {
         let places = Places::new(1);
         let only = take(&places).unwrap();
         assert!(take(&places).is_none());

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_only_stays_is_not_waited_for_when_it_is_wanted_away() {
+    async fn a_client_that_stays_is_not_waited_for_when_its_place_is_wanted() {
         // What it has sent already is read first: left unread, it would make the close a reset.
         let mut client = Sends { sent: 0, max: 5000 };
         let is_sent = {

@@ -209,7 +209,7 @@ impl<H> Drop for Counted<H> {
         let worker = &self.worker;
         worker.live.set(worker.live.get().saturating_sub(1));
         if worker.live.get() == 0 {
-            // All that wait now: a permit would be kept for who waits later, when others live.
+            // All that wait now: a permit would be kept for one that waits later, when there is room.
             worker.emptied.notify_waiters();
         }
     }

@@ -180,7 +180,7 @@ fn streams_take_turns() {
 }
 
 #[test]
-fn leave_to_send_is_given_when_the_body_is_read() {
+fn the_interim_response_100_is_sent_when_the_body_is_read() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(
@@ -204,7 +204,7 @@ fn leave_to_send_is_given_when_the_body_is_read() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_takes_nothing_from_the_reply() {
+fn an_unread_body_takes_nothing_from_the_reply() {
     let server = echo(Setup::default());
     let mut client = Client::new(&server);
     client.send(&post(1, "/ignore", &[]));

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_whole_and_asks_nobody_for_anything() {
+    fn the_page_is_whole_and_loads_nothing() {
         let (plan, measured) = measured();
         let page = html(&plan, &measured, &about());
         assert!(

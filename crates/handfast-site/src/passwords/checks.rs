@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_guess_counts_though_its_client_is_gone() {
+    async fn a_guess_counts_although_its_client_is_gone() {
         let checks = Checks::new();
         let hash = slow("right");
         let (cores, deadline) = (

@@ -23,7 +23,7 @@ const READ_SIZE: usize = crate::buffers::BUFFER_SIZE;
 #[derive(Debug)]
 struct Shared {
     connection: Mutex<Connection>,
-    /// Held by whoever sends; the bytes are those that are being sent.
+    /// Held by the half that sends; the bytes are those that are being sent.
     sending: Mutex<Vec<u8>>,
     report: Arc<Report>,
 }
@@ -315,7 +315,7 @@ impl<C: Channel> Sender<C> {
         lock(&self.shared.connection)
     }
 
-    /// Sends until nothing is left. Who finds the right to send taken may leave: whoever has it looks once more after
+    /// Sends until nothing is left. A half that finds the right to send taken may leave: its holder looks once more after
     /// it has given it back.
     fn send(&mut self, phase: Phase) -> Result<(), Error> {
         let shared = Arc::clone(&self.shared);

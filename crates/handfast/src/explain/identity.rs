@@ -50,9 +50,7 @@ fn fix(error: &IdentityError) -> Option<&'static str> {
     Some(match &error.problem {
         IdentityProblem::Unreadable(source) => match source.kind() {
             std::io::ErrorKind::NotFound => "check the path",
-            std::io::ErrorKind::PermissionDenied => {
-                "let this user read the file; a key should be readable by nobody else"
-            }
+            std::io::ErrorKind::PermissionDenied => "let this user, and no other, read the file",
             _ => return None,
         },
         IdentityProblem::TooLarge { .. } => "check the path",

@@ -37,6 +37,8 @@ use crate::{crl_dates, data_dir, output};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    // The help shows this text as it is: brackets are none of a link.
+    #[allow(rustdoc::broken_intra_doc_links)]
     /// HOST:PORT, https://HOST, unix:PATH, exec:COMMAND or serial:DEVICE[,SPEED]
     #[arg(value_name = "TARGET", required_unless_present = "listen")]
     target: Option<Target>,

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_again() {
+    fn transient_failures_are_retried() {
         let refused = failure(code::CONNECT);
         let fields = HeaderMap::new();
         assert_eq!(args(1).begin().after_failure(&refused), None);

@@ -65,7 +65,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Answers")]
+#[command(next_help_heading = "Responses")]
 pub(super) struct AnswersArgs {
     /// File to serve for a directory (repeatable); the first that exists [default: index.html]
     #[arg(long, value_name = "FILE")]
@@ -76,8 +76,8 @@ pub(super) struct AnswersArgs {
     /// Follow symbolic links out of DIR, to whatever this user may read
     #[arg(long)]
     pub(super) follow_links: bool,
-    /// For single-page applications: answer navigations to paths that do not exist with /index.html; a browser's to any path, of other clients
-    /// only those without an extension
+    /// For single-page applications: send /index.html for paths that do not exist; to browsers that navigate, for any path; to
+    /// other clients, for paths without an extension
     #[arg(long)]
     pub(super) spa: bool,
     /// Allow other origins to read (CORS): any, or only ORIGIN (repeatable)
@@ -89,7 +89,7 @@ pub(super) struct AnswersArgs {
         default_missing_value = "*"
     )]
     pub(super) cors: Vec<String>,
-    /// Page in DIR for what is not found, such as 404.html
+    /// Page in DIR for paths that do not exist (status 404), such as 404.html
     #[arg(long = "404", value_name = "FILE")]
     pub(super) not_found: Option<String>,
     /// Header field of every response (repeatable)
@@ -207,7 +207,7 @@ pub(super) struct RunningArgs {
     /// Number of threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(super) threads: Option<NonZeroUsize>,
-    /// Once everything is open, become USER; only root can. Then logs are reopened and certificates read as USER
+    /// Run as USER once everything is open (for root); logs are then reopened and certificates read as USER
     #[arg(long, value_name = "USER[:GROUP]")]
     pub(super) user: Option<String>,
     /// Keep access to all files, connections and programs; the default keeps what serving needs

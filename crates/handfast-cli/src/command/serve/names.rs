@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_everywhere_is_named_by_its_addresses() {
+    fn a_listener_on_all_addresses_is_named_by_each() {
         let constraints = Constraints::local();
         let names = own_names(&["0.0.0.0:1".parse().unwrap()], &[], &constraints);
         for address in addresses().into_iter().filter(IpAddr::is_ipv4) {

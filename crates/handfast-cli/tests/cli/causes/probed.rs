@@ -185,7 +185,7 @@ fn probes_are_few_and_can_be_forbidden() {
 }
 
 #[test]
-fn signature_schemes_that_nobody_checks_here() {
+fn signature_schemes_that_are_not_supported() {
     let fixture = Fixture::new();
     for (algorithm, says) in [
         (&["ed448"][..], "a key of type Ed448"),

@@ -212,7 +212,7 @@ fn a_reader_that_has_gone_ends_the_session_quietly() {
 }
 
 #[test]
-fn a_standard_output_that_nobody_reads_does_not_stop_the_input() {
+fn an_unread_standard_output_does_not_stop_the_input() {
     let fixture = Fixture::new();
     let context = fixture.server_context();
     let (address, server) = serve(move |socket| {

@@ -54,7 +54,7 @@ fn a_script_gets_its_answers_before_the_end_of_the_input_ends_the_session() {
 }
 
 #[test]
-fn a_script_that_nobody_answers_ends_and_is_told_of_and_a_transfer_ends_at_once() {
+fn an_unanswered_script_ends_with_a_message_and_a_transfer_ends_at_once() {
     let fixture = Fixture::new();
     for (length, told) in [(10, true), (0, false), (64 * 1024 + 1, false)] {
         let context = fixture.server_context();

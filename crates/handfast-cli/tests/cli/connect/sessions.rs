@@ -149,7 +149,7 @@ fn options_shape_the_handshake() {
 }
 
 #[test]
-fn who_is_not_verified_is_not_talked_to() {
+fn a_server_that_is_not_verified_is_sent_nothing() {
     let fixture = Fixture::new();
     let server = || -> Served {
         fixture.misbehaving().serve([

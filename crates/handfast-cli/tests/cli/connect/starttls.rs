@@ -185,7 +185,7 @@ fn plain_text_injected_behind_the_answer_is_refused_in_every_protocol() {
 }
 
 #[test]
-fn who_refuses_or_does_not_offer_tls_gets_nothing() {
+fn a_server_that_refuses_or_does_not_offer_tls_is_sent_nothing() {
     let fixture = Fixture::new();
     // The protocol, how many of its turns go as they should, what is said instead of the next.
     let cases: &[(&str, usize, &[u8], i32, &str)] = &[

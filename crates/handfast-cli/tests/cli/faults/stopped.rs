@@ -71,7 +71,7 @@ fn a_server_that_is_stopped_in_the_middle_of_a_reply_and_goes_on_delivers_all() 
 
 /// A stopped client takes nothing; the others are served, and it can go on.
 #[test]
-fn a_client_that_is_stopped_holds_up_nobody() {
+fn a_client_that_is_stopped_holds_up_no_other() {
     let place = Place::new();
     let whole = content(48 << 20, 1);
     place.put("f", &whole);

@@ -186,7 +186,7 @@ fn tls12_ends_are_judged_alike() {
 }
 
 #[test]
-fn after_a_whole_body_on_a_kept_connection_nobody_waits() {
+fn after_a_whole_body_a_kept_connection_is_not_waited_for() {
     let fixture = Fixture::new();
     let server = fixture.misbehaving().serve([
         Step::ReadHead,

@@ -127,7 +127,7 @@ fn one_that_was_interrupted_before_anything_came_has_left_nothing() {
 
 /// Nothing is kept of a body on stdout, and a blocked write must not delay the signal.
 #[test]
-fn output_that_nobody_reads_keeps_neither_a_signal_nor_the_limit_on_time_waiting() {
+fn unread_output_delays_neither_a_signal_nor_the_time_limit() {
     let fixture = Fixture::new();
     let forever = || {
         vec![

@@ -23,7 +23,7 @@ fn scripts(replies: &[&str]) -> Vec<Vec<Step>> {
 }
 
 #[test]
-fn replies_that_may_pass_are_asked_for_again() {
+fn transient_statuses_are_retried() {
     let fixture = Fixture::new();
     let file = fixture.write("file", "content").display().to_string();
     for (args, replies, expected, out) in [

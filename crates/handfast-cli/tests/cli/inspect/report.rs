@@ -255,7 +255,7 @@ fn a_scan_judges_versions_suites_and_groups() {
 }
 
 #[test]
-fn whose_order_the_groups_are_in_does_not_hang_on_the_certificate_s_curve() {
+fn the_order_of_groups_does_not_depend_on_the_certificates_curve() {
     let fixture = Fixture::new();
     for (preference, order) in [(&["-serverpref"][..], "server"), (&[], "client")] {
         let args = [&["-www", "-tls1_2", "-groups", "P-384:X25519"], preference].concat();
@@ -467,7 +467,7 @@ fn tls_that_begins_inside_smtp() {
 }
 
 #[test]
-fn no_stranger_makes_it_hang_or_print_control_characters() {
+fn no_peer_makes_it_hang_or_print_control_characters() {
     let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

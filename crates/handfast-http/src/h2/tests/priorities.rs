@@ -55,7 +55,7 @@ fn drain(wire: &mut Wire) -> Vec<u32> {
 }
 
 #[test]
-fn who_says_nothing_gets_turns() {
+fn streams_without_a_priority_take_turns() {
     let order = turns(&mut Wire::new(), &["", "", ""]);
     assert_eq!(order, [1, 3, 5, 1, 3, 5, 1, 3, 5]);
 }

@@ -211,7 +211,7 @@ fn all() -> Vec<(&'static str, Error)> {
 }
 
 #[test]
-fn explanations_read_as_they_were_read() {
+fn explanations_match_the_golden_files() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explanations/client");
     let texts = all().into_iter().map(|(name, error)| {
         let explanation = error.explain();

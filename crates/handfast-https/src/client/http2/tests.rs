@@ -104,7 +104,7 @@ async fn what_a_full_channel_did_not_take_is_sent_when_it_has_room() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_stream_waits_once_and_is_woken_when_there_is_room() {
+async fn an_exchange_that_waits_for_a_stream_is_woken_when_there_is_room() {
     struct Count(AtomicUsize);
     impl Wake for Count {
         fn wake(self: Arc<Self>) {

@@ -43,7 +43,7 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     Ok((socket.into(), file))
 }
 
-/// Waits for other servers that bind in this directory, which takes each a moment. Whoever may read the directory can
+/// Waits for other servers that bind in this directory, which takes each a moment. A user who may read the directory can
 /// hold the lock, so it is not waited for longer than that: without it servers that start at the same moment can replace
 /// each other's sockets.
 fn lock(directory: &File) {

@@ -1,4 +1,4 @@
-//! The outputs of a server: each is opened once, whoever writes to it, and has a thread.
+//! The outputs of a server: each is opened once, however many sites write to it, and has a thread.
 
 use std::io;
 #[cfg(not(unix))]

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_text_is_escaped_for_its_place() {
+    fn untrusted_text_is_escaped_for_its_place() {
         let text = b"a \"b\\\x1b[2J\n\xe2\x82\xac";
         let own = spelled(|out| quoted(out, std::str::from_utf8(text).unwrap()));
         assert_eq!(own, "a \\\"b\\\\\\u{1b}[2J\\u{a}\u{20ac}");
