@@ -584,3 +584,61 @@ fn a_listing_shows_as_many_entries_as_are_configured() {
         assert!(printed.out().contains(key), "{printed}");
     }
 }
+
+#[test]
+fn what_clients_store_is_not_served_by_a_site_that_does_not_know_of_it() {
+    let place = sites();
+    fs::create_dir_all(place.path("public/in/deep")).unwrap();
+    let site = |name: &str, root: &str, upload: &str| {
+        let upload = match upload {
+            "" => String::new(),
+            directory => format!("[[site.upload]]\ndirectory = \"{directory}\"\n"),
+        };
+        format!(
+            "[[site]]\nroot = \"{root}\"\nnames = [\"{name}\"]\n{upload}[[site.certificate]]\nchain = \"default.pem\"\nkey = \"default.key\"\n"
+        )
+    };
+    let (one, other) = ("localhost", "other.example");
+    let served = "the site other.example serves this directory at /";
+    for (sites, expected) in [
+        (
+            [site(one, "public", "public/in"), site(other, "public", "")],
+            Some(served),
+        ),
+        (
+            [site(one, "shop", "public/in"), site(other, "public/in", "")],
+            Some(served),
+        ),
+        (
+            [
+                site(one, "public", "public/in"),
+                site(other, "public/in/deep", ""),
+            ],
+            Some("the root of the site other.example lies beneath"),
+        ),
+        (
+            [
+                site(one, "public", "public/in"),
+                site(other, "public", "public/in"),
+            ],
+            None,
+        ),
+        (
+            [site(one, "public", "public/in"), site(other, "shop", "")],
+            None,
+        ),
+    ] {
+        place.configure(&format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n{}",
+            sites.concat()
+        ));
+        let checked = place.run(&["--check"]);
+        match expected {
+            None => assert!(checked.succeeded(), "{checked}"),
+            Some(expected) => {
+                assert!(!checked.succeeded(), "{checked}");
+                assert!(checked.err().contains(expected), "{expected}: {checked}");
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use super::config::answers::{
 };
 use super::config::choices::Demand;
 use super::config::problem::shown_path;
-use super::config::{At, Place, Problem};
+use super::config::{At, FilePath, Place, Problem};
 use super::last_read::LastRead;
 use super::once::Once;
 use super::settings;
@@ -177,6 +177,62 @@ pub(super) fn add(
         }
     }
     site
+}
+
+/// What clients store is theirs at each site that serves it. A site that serves the directory of another one's uploads and does not know of
+/// them would serve a page in it as one of its own, and a compressed file in place of the file beside it.
+pub(super) fn check_uploads(sites: &[settings::Site], problems: &mut Vec<Problem>) {
+    for (at, site) in sites.iter().enumerate() {
+        for table in &site.answers.upload {
+            let directory = &table.value.directory;
+            let others = sites.iter().enumerate().filter(|(other, _)| *other != at);
+            for (_, other) in others {
+                if let Some(problem) = stored_in(directory, site, other) {
+                    problems.push(problem);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with another site's root beside a directory for uploads of this one.
+fn stored_in(
+    directory: &At<FilePath>,
+    site: &settings::Site,
+    other: &settings::Site,
+) -> Option<Problem> {
+    let root = &other.root.value;
+    let is_same = |one: &Path, other: &Path| beneath(one, other).as_deref() == Some("/");
+    let name = match other.names.first() {
+        Some(name) => format!("the site {}", name.value),
+        None => "the default site".to_owned(),
+    };
+    let (what, fix) = match beneath(&directory.value.0, root) {
+        Some(path) => {
+            let mut known = other.answers.upload.iter();
+            if known.any(|known| is_same(&known.value.directory.value.0, &directory.value.0)) {
+                return None;
+            }
+            (
+                format!(
+                    "{name} serves this directory at {path}, and would serve what clients store as its own files"
+                ),
+                "take a directory that no other site serves, or add [[site.upload]] with this directory to that site, too",
+            )
+        }
+        // Of its own root that was looked at.
+        None if beneath(root, &directory.value.0).is_some() && !is_same(root, &site.root.value) => {
+            (
+                format!(
+                    "the root of {name} lies beneath the directory for uploads: clients could change that site"
+                ),
+                "take a directory beside the roots of all sites or beneath this site's",
+            )
+        }
+        None => return None,
+    };
+    Some(Problem::new(directory.place.clone(), what).with_fix(fix))
 }
 
 /// The files that are read besides those of the sites' directories.

@@ -333,6 +333,7 @@ fn sites(
     problems: &mut Vec<Problem>,
 ) -> SiteTable {
     let mut table = SiteTable::new();
+    answers::check_uploads(&settings.sites, problems);
     let default = groups.iter().find(|group| group.is_default);
     for (site, files) in settings.sites.iter().zip(files) {
         let place = match site.names.first() {
