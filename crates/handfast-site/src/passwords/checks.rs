@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -29,12 +29,12 @@ const WRONG_FOR: Duration = Duration::from_secs(60);
 /// Pairs that are remembered: some 100 bytes each.
 const PAIRS_MAX: usize = 4096;
 
-/// Different wrong passwords from one address in [`WINDOW`]: more than a person mistypes, and a dictionary takes years.
-const FAILURES_MAX: u32 = 10;
+/// Different wrong passwords from one address in [`WINDOW`], by default: more than a person mistypes, and a dictionary takes years.
+pub(super) const FAILURES_MAX: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// The same for all channels without an address, such as a Unix socket behind a proxy: many clients share it, and a dictionary still takes
-/// years.
-const FAILURES_MAX_WITHOUT_ADDRESS: u32 = 100;
+/// So many times the limit for an address is that for all channels without one, such as a Unix socket behind a proxy: many clients share
+/// it, and a dictionary still takes years.
+const WITHOUT_ADDRESS: u32 = 10;
 
 /// See [`FAILURES_MAX`].
 const WINDOW: Duration = Duration::from_secs(60);
@@ -124,6 +124,7 @@ impl Checks {
         &self,
         attempt: &Attempt<'_>,
         address: Option<IpAddr>,
+        failures_max: NonZeroU32,
     ) -> Result<bool, Refused> {
         let pair = self.pair(attempt, Instant::now());
         if let Some(result) = pair.result.get() {
@@ -131,12 +132,17 @@ impl Checks {
         }
         let checked = pair
             .result
-            .get_or_try_init(|| self.check_now(attempt, address.map(network_of)));
+            .get_or_try_init(|| self.check_now(attempt, address.map(network_of), failures_max));
         checked.await.copied()
     }
 
-    async fn check_now(&self, attempt: &Attempt<'_>, source: Source) -> Result<bool, Refused> {
-        let counted = self.begin(source, Instant::now())?;
+    async fn check_now(
+        &self,
+        attempt: &Attempt<'_>,
+        source: Source,
+        failures_max: NonZeroU32,
+    ) -> Result<bool, Refused> {
+        let counted = self.begin(source, failures_max, Instant::now())?;
         let known = attempt.known;
         if attempt.hash.is_quick() {
             return Ok(counted.end(attempt.hash.verify(attempt.password) && known));
@@ -208,7 +214,12 @@ impl Checks {
     }
 
     /// Begins a check, unless there were too many failures, or there would be if all that run were wrong.
-    fn begin(&self, source: Source, now: Instant) -> Result<Counted, Refused> {
+    fn begin(
+        &self,
+        source: Source,
+        failures_max: NonZeroU32,
+        now: Instant,
+    ) -> Result<Counted, Refused> {
         #[cfg(test)]
         self.done.fetch_add(1, Ordering::Relaxed);
         let mut failures = lock(&self.failures);
@@ -224,8 +235,8 @@ impl Checks {
             (of_source.count, of_source.since) = (0, now);
         }
         let most = match source {
-            Some(_) => FAILURES_MAX,
-            None => FAILURES_MAX_WITHOUT_ADDRESS,
+            Some(_) => failures_max.get(),
+            None => failures_max.get().saturating_mul(WITHOUT_ADDRESS),
         };
         if of_source.count >= most {
             let age = now.saturating_duration_since(of_source.since);
@@ -342,20 +353,31 @@ mod tests {
         let (hash, new) = (sha("right"), sha("new"));
         for _ in 0..20 {
             assert_eq!(
-                checks.check(&attempt("right", &hash), ADDRESS).await,
+                checks
+                    .check(&attempt("right", &hash), ADDRESS, FAILURES_MAX)
+                    .await,
                 Ok(true)
             );
             assert_eq!(
-                checks.check(&attempt("wrong", &hash), ADDRESS).await,
+                checks
+                    .check(&attempt("wrong", &hash), ADDRESS, FAILURES_MAX)
+                    .await,
                 Ok(false)
             );
         }
         assert_eq!(checks.done.load(Ordering::Relaxed), 2);
         assert_eq!(
-            checks.check(&attempt("right", &new), ADDRESS).await,
+            checks
+                .check(&attempt("right", &new), ADDRESS, FAILURES_MAX)
+                .await,
             Ok(false)
         );
-        assert_eq!(checks.check(&attempt("new", &new), ADDRESS).await, Ok(true));
+        assert_eq!(
+            checks
+                .check(&attempt("new", &new), ADDRESS, FAILURES_MAX)
+                .await,
+            Ok(true)
+        );
         assert_eq!(checks.done.load(Ordering::Relaxed), 4);
     }
 
@@ -363,29 +385,39 @@ mod tests {
     async fn guesses_are_limited_for_each_address() {
         let checks = Checks::new();
         let hash = sha("right");
-        let known: Result<bool, Refused> = checks.check(&attempt("right", &hash), ADDRESS).await;
+        let known: Result<bool, Refused> = checks
+            .check(&attempt("right", &hash), ADDRESS, FAILURES_MAX)
+            .await;
         assert_eq!(known, Ok(true));
-        for number in 0..FAILURES_MAX {
+        for number in 0..FAILURES_MAX.get() {
             let guess = number.to_string();
             assert_eq!(
-                checks.check(&attempt(&guess, &hash), ADDRESS).await,
+                checks
+                    .check(&attempt(&guess, &hash), ADDRESS, FAILURES_MAX)
+                    .await,
                 Ok(false)
             );
         }
-        let refused = checks.check(&attempt("another", &hash), ADDRESS).await;
+        let refused = checks
+            .check(&attempt("another", &hash), ADDRESS, FAILURES_MAX)
+            .await;
         assert!(matches!(refused, Err(Refused::Failures(left)) if left <= WINDOW));
         // Who was let in before still is, and other addresses are not concerned.
         assert_eq!(
-            checks.check(&attempt("right", &hash), ADDRESS).await,
+            checks
+                .check(&attempt("right", &hash), ADDRESS, FAILURES_MAX)
+                .await,
             Ok(true)
         );
         let other = Some("192.0.2.7".parse().unwrap());
         assert_eq!(
-            checks.check(&attempt("another", &hash), other).await,
+            checks
+                .check(&attempt("another", &hash), other, FAILURES_MAX)
+                .await,
             Ok(false)
         );
         let later = Instant::now() + WINDOW + Duration::from_secs(1);
-        assert!(checks.begin(ADDRESS, later).is_ok());
+        assert!(checks.begin(ADDRESS, FAILURES_MAX, later).is_ok());
     }
 
     #[tokio::test]
@@ -393,15 +425,18 @@ mod tests {
         let checks = Checks::new();
         let hash = sha("right");
         for (source, most) in [
-            (Some("::1".parse().unwrap()), FAILURES_MAX),
+            (Some("::1".parse().unwrap()), FAILURES_MAX.get()),
             // The same network.
             (Some("::".parse().unwrap()), 0),
-            (None, FAILURES_MAX_WITHOUT_ADDRESS),
+            (None, FAILURES_MAX.get() * WITHOUT_ADDRESS),
         ] {
             let mut failed = 0;
             let refused = loop {
                 let guess = format!("{source:?} {failed}");
-                match checks.check(&attempt(&guess, &hash), source).await {
+                match checks
+                    .check(&attempt(&guess, &hash), source, FAILURES_MAX)
+                    .await
+                {
                     Ok(right) => assert!(!right && failed < 1000, "{source:?}"),
                     Err(refused) => break refused,
                 }
@@ -425,7 +460,9 @@ mod tests {
             let (checks, hash) = (Arc::clone(&checks), hash.clone());
             tokio::spawn(async move {
                 let guess = number.to_string();
-                checks.check(&attempt(&guess, &hash), ADDRESS).await
+                checks
+                    .check(&attempt(&guess, &hash), ADDRESS, FAILURES_MAX)
+                    .await
             })
         });
         let mut checked = 0;
@@ -439,14 +476,18 @@ mod tests {
                 Err(Refused::Busy | Refused::Failures(_)) => {}
             }
         }
-        assert_eq!(checked, FAILURES_MAX);
-        let refused = checks.check(&attempt("late", &hash), ADDRESS).await;
+        assert_eq!(checked, FAILURES_MAX.get());
+        let refused = checks
+            .check(&attempt("late", &hash), ADDRESS, FAILURES_MAX)
+            .await;
         assert!(matches!(refused, Err(Refused::Failures(_))), "{refused:?}");
         // Right ones do not count, however many run at once.
         let other = Some("192.0.2.7".parse().unwrap());
         for _ in 0..3 {
             let hash = slow("right");
-            let right = checks.check(&attempt("right", &hash), other).await;
+            let right = checks
+                .check(&attempt("right", &hash), other, FAILURES_MAX)
+                .await;
             assert_eq!(right, Ok(true));
         }
         let of_other = lock(&checks.failures)[&other];
@@ -461,11 +502,11 @@ mod tests {
             checks.cores.available_permits(),
             Instant::now() + Duration::from_secs(30),
         );
-        for number in 0..FAILURES_MAX {
+        for number in 0..FAILURES_MAX.get() {
             let guess = number.to_string();
             let attempt = attempt(&guess, &hash);
             {
-                let mut checked = std::pin::pin!(checks.check(&attempt, ADDRESS));
+                let mut checked = std::pin::pin!(checks.check(&attempt, ADDRESS, FAILURES_MAX));
                 // Begun, and given up. On a busy machine it may be over by then.
                 let _ = poll_once(checked.as_mut()).await;
             }
@@ -476,7 +517,9 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
-        let refused = checks.check(&attempt("late", &hash), ADDRESS).await;
+        let refused = checks
+            .check(&attempt("late", &hash), ADDRESS, FAILURES_MAX)
+            .await;
         assert!(matches!(refused, Err(Refused::Failures(_))), "{refused:?}");
     }
 
@@ -498,7 +541,9 @@ mod tests {
         let checks = Checks::new();
         let hash = sha("right");
         assert_eq!(
-            checks.check(&attempt("right", &hash), ADDRESS).await,
+            checks
+                .check(&attempt("right", &hash), ADDRESS, FAILURES_MAX)
+                .await,
             Ok(true)
         );
         for number in 0..PAIRS_MAX + 10 {
@@ -515,7 +560,9 @@ mod tests {
         let now = Instant::now();
         for number in 0..u32::try_from(SOURCES_MAX).unwrap() + 10 {
             let address = std::net::Ipv4Addr::from_bits(number + 1);
-            let counted = checks.begin(Some(address.into()), now).unwrap();
+            let counted = checks
+                .begin(Some(address.into()), FAILURES_MAX, now)
+                .unwrap();
             assert!(!counted.end(false));
         }
         assert!(lock(&checks.failures).len() <= SOURCES_MAX);

@@ -7,6 +7,7 @@ mod hash;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
@@ -16,7 +17,7 @@ use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
-use self::checks::{Attempt, Checks, Refused};
+use self::checks::{Attempt, Checks, FAILURES_MAX, Refused};
 use self::hash::Hash;
 pub use self::hash::HashProblem;
 use crate::page::status_page;
@@ -37,11 +38,12 @@ const BUSY_SECONDS: u64 = 1;
 ///
 /// Slow hashes are checked on other threads than those that serve, a few at a time, and once for each pair of user and password in
 /// ten minutes. After ten different wrong passwords within a minute no more are checked from that address until the minute is over
-/// (429); of channels without an address, such as Unix sockets, after a hundred. A clone is the same.
+/// (429); of channels without an address, such as Unix sockets, after ten times as many. A clone is the same.
 #[derive(Clone)]
 pub struct Passwords {
     users: Arc<HashMap<Box<str>, Hash>>,
     challenge: HeaderValue,
+    failures_max: NonZeroU32,
     checks: Arc<Checks>,
 }
 
@@ -132,6 +134,7 @@ impl Passwords {
         Ok(Self {
             users: Arc::new(users),
             challenge: challenge("restricted"),
+            failures_max: FAILURES_MAX,
             checks: Arc::new(Checks::new()),
         })
     }
@@ -140,6 +143,14 @@ impl Passwords {
     #[must_use]
     pub fn with_realm(mut self, realm: &str) -> Self {
         self.challenge = challenge(realm);
+        self
+    }
+
+    /// How many different wrong passwords of one address are checked within a minute; all channels without an address have ten times as
+    /// many together. Default: 10.
+    #[must_use]
+    pub fn with_failures_max(mut self, max: NonZeroU32) -> Self {
+        self.failures_max = max;
         self
     }
 
@@ -183,7 +194,11 @@ impl Passwords {
             hash,
             known,
         };
-        match self.checks.check(&attempt, address).await {
+        match self
+            .checks
+            .check(&attempt, address, self.failures_max)
+            .await
+        {
             Ok(true) => Ok(User::new(credentials.user())),
             Ok(false) => Err(self.demand(request)),
             Err(Refused::Failures(wait)) => Err(later(
