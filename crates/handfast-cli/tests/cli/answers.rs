@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handfast_testbed::launch::{Finished, Program, Running};
 use handfast_testbed::pki::Pki;
@@ -17,7 +17,7 @@ struct Place {
 }
 
 struct Serving {
-    _running: Running,
+    running: Running,
     base: String,
     ca: PathBuf,
 }
@@ -71,7 +71,7 @@ impl Place {
             .wait_until(PATIENCE, find)
             .unwrap_or_else(|| panic!("{}", running.output()));
         Serving {
-            _running: running,
+            running,
             base: format!("https://localhost:{port}"),
             ca: self.path("ca/ca.pem"),
         }
@@ -260,6 +260,124 @@ fn keys_of_sites_answer_as_they_say() {
         .curl("/incoming/y", &["-X", "PUT", "-d", &large])
         .unwrap();
     assert_eq!(status, 413);
+}
+
+/// A name that has moved: no files, no directory, and everything else as for other sites.
+#[test]
+fn a_site_that_only_redirects_needs_no_directory() {
+    let place = Place::new();
+    let config = place.path("handfast.toml");
+    let redirect = "names = [\"localhost\"]\n[[site.rule]]\npath = \"/gone\"\nstatus = 410\n\
+        [[site.rule]]\npath = \"/a/**\"\nredirect = \"https://new.example/$1\"\nstatus = 308\n";
+    fs::write(&config, format!("[[site]]\n{redirect}")).unwrap();
+    let config_text = config.display().to_string();
+    let checked = place.program(&["--check", "--config", &config_text]).run();
+    assert!(checked.succeeded(), "{checked}");
+    let printed = place
+        .program(&["--print-config", "--config", &config_text])
+        .run();
+    assert!(
+        printed.succeeded() && !printed.out().contains("root ="),
+        "{printed}"
+    );
+    let server = place.serve(&["--config", &config_text]);
+    let Some((status, head, _)) = server.curl("/a/b?c", &[]) else {
+        return;
+    };
+    assert_eq!(status, 308, "{head}");
+    assert!(head.contains("location: https://new.example/b?c"), "{head}");
+    for (path, expected) in [("/gone", 410), ("/", 404), ("/users.htpasswd", 404)] {
+        assert_eq!(server.curl(path, &[]).unwrap().0, expected, "{path}");
+    }
+    // It gets files, and loses them, while the server runs.
+    for (root, expected) in [("root = \"public\"\n", 200), ("", 404)] {
+        fs::write(&config, format!("[[site]]\n{root}{redirect}")).unwrap();
+        let reloads = server.running.output().matches("reloaded").count();
+        let id = server.running.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-HUP", &id])
+            .status();
+        assert!(sent.unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        while server.running.output().matches("reloaded").count() == reloads {
+            assert!(Instant::now() < deadline, "{}", server.running.output());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(server.curl("/v2/f", &[]).unwrap().0, expected, "{root}");
+        assert_eq!(server.curl("/gone", &[]).unwrap().0, 410, "{root}");
+    }
+}
+
+#[test]
+fn the_limit_on_wrong_passwords_is_an_option_and_a_key() {
+    let place = Place::new();
+    let config = place.path("handfast.toml");
+    let text = "[limits]\nwrong_passwords_max = 2\n[[site]]\nroot = \"public\"\n\
+        [[site.basic_auth]]\nfile = \"users.htpasswd\"\n";
+    fs::write(&config, text).unwrap();
+    let (config, root) = (
+        config.display().to_string(),
+        place.path("public").display().to_string(),
+    );
+    let user = format!("ann:file:{}", place.path("hash").display());
+    for args in [
+        &["--config", &config][..],
+        &["--basic-auth", &user, "--wrong-passwords-max", "2", &root],
+        // The option counts.
+        &["--config", &config, "--wrong-passwords-max", "2"],
+    ] {
+        let server = place.serve(args);
+        for (guess, expected) in [
+            ("one", 401),
+            ("two", 401),
+            ("three", 429),
+            ("password", 429),
+        ] {
+            let user = format!("ann:{guess}");
+            let Some((status, ..)) = server.curl("/", &["-u", &user]) else {
+                return;
+            };
+            assert_eq!(status, expected, "{guess} {args:?}");
+        }
+    }
+    for option in ["--wrong-passwords-max", "--connections-max", "--threads"] {
+        let refused = place.program(&[option, "0", &root]).run();
+        assert_eq!(refused.code, Some(2), "{refused}");
+        assert!(
+            refused.err().contains("expected a number of 1 or more"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn uploads_to_one_site_that_another_serves_are_told_or_refused() {
+    let place = Place::new();
+    let config = place.path("handfast.toml");
+    let config_text = config.display().to_string();
+    let served = "is also served by the site b.localhost";
+    let holds = "the root of the site b.localhost lies beneath the directory for uploads";
+    let stores = "[[site.upload]]\ndirectory = \"public/incoming\"\n";
+    for (uploads, of_other, told, is_refused) in [
+        ("outside", "", None, false),
+        ("public/incoming", "", Some(served), false),
+        ("public", "", Some(served), false),
+        // There, too, it is known what clients have uploaded.
+        ("public/incoming", stores, None, false),
+        (".", "", Some(holds), true),
+    ] {
+        let text = format!(
+            "[[site]]\nnames = [\"a.localhost\"]\n[[site.upload]]\ndirectory = \"{uploads}\"\n\
+             [[site]]\nnames = [\"b.localhost\"]\nroot = \"public\"\n{of_other}"
+        );
+        fs::write(&config, text).unwrap();
+        let checked = place.program(&["--check", "--config", &config_text]).run();
+        assert_eq!(checked.succeeded(), !is_refused, "{uploads}: {checked}");
+        for text in [served, holds] {
+            let says = checked.err().contains(text);
+            assert_eq!(says, told == Some(text), "{uploads}: {checked}");
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read as _};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -113,6 +114,7 @@ type MakeField = fn(&str, &str, &str) -> Result<Rule, RuleError>;
 pub(super) fn add(
     mut site: Site,
     settings: &settings::Site,
+    wrong_passwords_max: NonZeroU32,
     kept: &Kept,
     problems: &mut Vec<Problem>,
 ) -> Site {
@@ -134,6 +136,7 @@ pub(super) fn add(
         let Some(passwords) = passwords(&tables, kept, problems) else {
             continue;
         };
+        let passwords = passwords.with_failures_max(wrong_passwords_max);
         let passwords = match realm {
             Some(realm) => passwords.with_realm(realm),
             None => passwords,
@@ -171,8 +174,9 @@ pub(super) fn add(
         };
         site = taken(with, &table.value.file.place, problems).unwrap_or(site);
     }
+    let root = settings.root.as_ref().map(|root| root.value.as_path());
     for table in &answers.upload {
-        if let Some(uploads) = uploads(&table.value, &settings.root.value, kept, problems) {
+        if let Some(uploads) = uploads(&table.value, root, kept, problems) {
             site = site.with_uploads(uploads);
         }
     }
@@ -470,7 +474,7 @@ fn url_path(file: &str) -> String {
 
 fn uploads(
     table: &UploadTable,
-    root: &Path,
+    root: Option<&Path>,
     kept: &Kept,
     problems: &mut Vec<Problem>,
 ) -> Option<Uploads> {
@@ -482,8 +486,9 @@ fn uploads(
         )
     });
     let mut uploads = taken(opened, &directory.place, problems)?;
-    let served = beneath(&directory.value.0, root);
-    if served.is_none() && beneath(root, &directory.value.0).is_some() {
+    let served = root.and_then(|root| beneath(&directory.value.0, root));
+    let holds_root = root.and_then(|root| beneath(root, &directory.value.0));
+    if served.is_none() && holds_root.is_some() {
         let what =
             "the site's root lies beneath the directory for uploads: clients could change the site";
         let fix = "take a directory beside the root or beneath it";
@@ -554,14 +559,14 @@ fn at_path(
 }
 
 /// The path in URLs of a directory that is beneath the root.
-fn beneath(directory: &Path, root: &Path) -> Option<String> {
+pub(super) fn beneath(directory: &Path, root: &Path) -> Option<String> {
     let (directory, root) = (directory.canonicalize().ok()?, root.canonicalize().ok()?);
     let names = directory.strip_prefix(root).ok()?;
     let mut path = "/".to_owned();
     for name in names {
         let name = name.to_str()?;
         // Such names are not served.
-        if name.starts_with('.') {
+        if name.starts_with('.') && name != ".well-known" {
             return None;
         }
         path.push_str(
@@ -615,7 +620,12 @@ mod tests {
     fn a_directory_beneath_the_root_has_its_path() {
         let base = tempfile::tempdir().unwrap();
         let root = base.path().join("public");
-        for name in ["public/in/a b", "public/.hidden", "other"] {
+        for name in [
+            "public/in/a b",
+            "public/.hidden",
+            "public/.well-known",
+            "other",
+        ] {
             std::fs::create_dir_all(base.path().join(name)).unwrap();
         }
         let of = |name: &str| beneath(&base.path().join(name), &root);
@@ -623,6 +633,10 @@ mod tests {
         assert_eq!(of("public/in/a b").as_deref(), Some("/in/a%20b/"));
         assert_eq!(of("public/../public/in").as_deref(), Some("/in/"));
         assert_eq!(of("public/.hidden"), None);
+        assert_eq!(
+            of("public/.well-known").as_deref(),
+            Some("/%2Ewell%2Dknown/")
+        );
         assert_eq!(of("other"), None);
         assert_eq!(of("none"), None);
     }

@@ -1,6 +1,6 @@
 //! What can be typed after `handfast serve`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -205,7 +205,7 @@ pub(super) struct RunningArgs {
     #[arg(long, value_name = "POLICY")]
     pub(super) close: Option<Close>,
     /// Number of threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroUsize>)]
     pub(super) threads: Option<NonZeroUsize>,
     /// Run as USER once everything is open (for root); logs are then reopened and certificates read as USER
     #[arg(long, value_name = "USER[:GROUP]")]
@@ -214,8 +214,11 @@ pub(super) struct RunningArgs {
     #[arg(long)]
     pub(super) no_sandbox: bool,
     /// Maximum number of connections; more wait until one ends [default: 8192]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroUsize>)]
     pub(super) connections_max: Option<NonZeroUsize>,
+    /// Different wrong passwords of one address that are checked in a minute [default: 10]
+    #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>)]
+    pub(super) wrong_passwords_max: Option<NonZeroU32>,
     /// Access log: stderr, journal, off, or a file to append to, which SIGHUP reopens [default: stderr]
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<LogTarget>,
@@ -248,6 +251,11 @@ pub(super) struct Tls {
     /// Append TLS session secrets to FILE, for a packet analyser; anyone with it can decrypt the traffic
     #[arg(long, value_name = "FILE")]
     pub(super) key_log: Option<PathBuf>,
+}
+
+fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    let expected = |_| "expected a number of 1 or more".to_owned();
+    text.parse().map_err(expected)
 }
 
 /// A time, or seconds alone.

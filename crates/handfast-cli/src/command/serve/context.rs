@@ -246,6 +246,7 @@ fn read(
     let sites = sites(settings, held, &groups, files, problems);
     let pages = settings.sites.iter().flat_map(judge::pages);
     remarks.warnings.extend(pages);
+    remarks.warnings.extend(judge::uploads(settings, problems));
     if let Some(path) = &settings.key_log {
         remarks.warnings.push(Warning {
             place: path.place.clone(),
@@ -338,7 +339,7 @@ fn sites(
     for (site, files) in settings.sites.iter().zip(files) {
         let place = match site.names.first() {
             Some(name) => &name.place,
-            None => &site.root.place,
+            None => site.root_place(),
         };
         // Without a server name a handshake is done by the default site's rules.
         let differs = default.is_some_and(|group| group.clients != site.clients);
@@ -364,7 +365,13 @@ fn sites(
                 Err(error) => problems.push(Problem::new(place.clone(), error.to_string())),
             }
         }
-        let served = answers::add(served, site, &held.answers, problems);
+        let served = answers::add(
+            served,
+            site,
+            settings.wrong_passwords_max,
+            &held.answers,
+            problems,
+        );
         let before = table.clone();
         let added = match site.names.is_empty() {
             true => table.with_default(served),
@@ -497,7 +504,7 @@ fn group(
     })
 }
 
-/// The directories of the sites.
+/// The directories of the sites, of those that have one.
 fn roots(
     settings: &Settings,
     held: &mut Held,
@@ -506,12 +513,16 @@ fn roots(
 ) -> Vec<Option<Files>> {
     let mut roots = Vec::new();
     for site in &settings.sites {
-        match held.files(site, open_files_max) {
+        let Some(root) = &site.root else {
+            roots.push(None);
+            continue;
+        };
+        match held.files(&root.value, site, open_files_max) {
             Ok(files) => roots.push(Some(files)),
             Err(error) => {
                 roots.push(None);
-                let failure = directory_failure(&site.root.value, &error);
-                problems.push(Problem::of(&site.root.place, failure));
+                let failure = directory_failure(&root.value, &error);
+                problems.push(Problem::of(&root.place, failure));
             }
         }
     }

@@ -160,13 +160,18 @@ impl Held {
         })
     }
 
-    /// The files of a site.
-    pub(super) fn files(&mut self, site: &Site, open_files_max: usize) -> io::Result<Files> {
-        let place = (site.root.value.clone(), site.files.clone(), open_files_max);
+    /// The files of a site with this root.
+    pub(super) fn files(
+        &mut self,
+        root: &Path,
+        site: &Site,
+        open_files_max: usize,
+    ) -> io::Result<Files> {
+        let place = (root.to_owned(), site.files.clone(), open_files_max);
         if let Some(files) = self.files.get(&place) {
             return Ok(files.clone());
         }
-        let files = Files::new(&site.root.value)?
+        let files = Files::new(root)?
             .with_listing(site.files.listing)
             .with_indexes(site.files.index.iter().cloned())
             .with_precompressed(site.files.precompressed)
@@ -183,7 +188,8 @@ impl Held {
     pub(super) fn forget_unused(&mut self, settings: &Settings) {
         let sites = &settings.sites;
         self.files.retain(|(root, files, _), _| {
-            let serves = |site: &Site| site.root.value == *root && site.files == *files;
+            let is_root = |site: &Site| site.root.as_ref().is_some_and(|at| at.value == *root);
+            let serves = |site: &Site| is_root(site) && site.files == *files;
             sites.iter().any(serves)
         });
         self.last_identities.forget_unused();

@@ -17,7 +17,7 @@ use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use super::args::Args;
 use super::certificates::{Origin, Remarks, SiteIdentities};
-use super::config::{Address, Place};
+use super::config::{Address, At, Place};
 use super::context;
 use super::last_read::is_closed;
 use super::settings::Settings;
@@ -218,7 +218,9 @@ impl Kept {
             if site.files.follow_links {
                 kept.read.insert(PathBuf::from("/"));
             }
-            let root = &site.root.value;
+            let Some(At { value: root, .. }) = &site.root else {
+                continue;
+            };
             kept.reads(root);
             // Otherwise a root that is built again could not be served.
             for holder in holders(root)
@@ -468,8 +470,8 @@ fn closed_to(
         );
         add(false, text);
     }
-    let roots = settings.sites.iter().map(|site| site.root.value.clone());
-    let roots: BTreeSet<_> = roots.filter(|root| is_closed(root)).collect();
+    let roots = settings.roots().filter(|root| is_closed(root));
+    let roots: BTreeSet<_> = roots.cloned().collect();
     if !roots.is_empty() {
         let text = format!(
             "{user} cannot read {}: nothing is found there; let {user} read these directories",

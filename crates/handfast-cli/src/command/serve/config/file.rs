@@ -3,7 +3,7 @@
 //!
 //! A key is added here, with its default; and in `settings.rs`, where it becomes a setting and is written back.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,7 +67,8 @@ pub(crate) struct File {
     pub(crate) site: Vec<At<SiteTable>>,
 }
 
-/// What clients may take, all of them. A change needs a restart.
+/// What clients may take, all of them. A change needs a restart, but for `listing_entries_max`, `compressed_bytes_max` and
+/// `wrong_passwords_max`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsTable {
@@ -98,7 +99,7 @@ pub(crate) struct LimitsTable {
     pub(crate) fields_max: Option<At<NonZeroUsize>>,
     /// HTTP/2 streams at once on a connection.
     #[schemars(extend("default" = 128))]
-    pub(crate) streams_max: Option<At<u32>>,
+    pub(crate) streams_max: Option<At<NonZeroU32>>,
     /// Of an unread request body, what is read and discarded so that the reply arrives.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) discard_max: Option<At<Size>>,
@@ -112,6 +113,10 @@ pub(crate) struct LimitsTable {
     /// Requests of one address in a second; one too many gets 429 (Too Many Requests). Default: no limit.
     #[schemars(extend("examples" = ["200/s, burst 1000"]))]
     pub(crate) requests_per_address: Option<At<Often>>,
+    /// Different wrong passwords of one address in a minute; then no more are checked until the minute is over, and requests with
+    /// others get 429 (Too Many Requests). Channels without an address, such as Unix sockets, have ten times as many together.
+    #[schemars(extend("default" = 10))]
+    pub(crate) wrong_passwords_max: Option<At<NonZeroU32>>,
     /// Replies that were made and are not taken yet, of all connections together.
     #[schemars(extend("default" = "128MiB"))]
     pub(crate) held_bytes_max: Option<At<Size>>,
@@ -190,9 +195,11 @@ pub(crate) struct SiteTable {
     #[serde(default)]
     #[schemars(extend("examples" = [["example.org", "*.example.org"]]))]
     pub(crate) names: Option<Vec<At<String>>>,
-    /// Directory to serve; files outside it are never served, nor names that begin with a dot, except `/.well-known/`.
+    /// Directory to serve; files outside it are never served, nor names that begin with a dot, except `/.well-known/`. A site that
+    /// only redirects, refuses or stores needs none.
+    #[serde(default)]
     #[schemars(extend("examples" = ["public"]))]
-    pub(crate) root: At<FilePath>,
+    pub(crate) root: Option<At<FilePath>>,
     /// List directories that have no index.html.
     #[serde(default)]
     #[schemars(extend("default" = true))]

@@ -119,7 +119,7 @@ macro_rules! as_string {
 pub(super) use as_string;
 
 /// A length of time: `"15s"`, `"1m 30s"`, `"500ms"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) Duration);
 
 /// As long as a limit can be: 30 years, so that clocks do not overflow.
@@ -160,7 +160,7 @@ impl fmt::Display for Time {
 as_string!(Time);
 
 /// A number of bytes: `"32KiB"`, `"4MiB"`, `"1500B"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
 /// The units, the largest first. Those of a thousand are understood, and never written.

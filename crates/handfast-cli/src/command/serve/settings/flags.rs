@@ -37,6 +37,9 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some(count) = running.connections_max {
         file.limits.connections_max = Some(At::flag("--connections-max", count));
     }
+    if let Some(count) = running.wrong_passwords_max {
+        file.limits.wrong_passwords_max = Some(At::flag("--wrong-passwords-max", count));
+    }
     if let Some(path) = &running.audit {
         file.log.audit = Some(At::flag("--audit", typed(path)));
     }
@@ -212,7 +215,7 @@ fn site_of(args: &Args) -> Option<SiteTable> {
     let answers_args = &args.answers;
     let mut table = SiteTable {
         names: None,
-        root: At::flag("DIR", typed(root)),
+        root: Some(At::flag("DIR", typed(root))),
         listing: args.no_listing.then(|| At::flag("--no-listing", false)),
         index: (!answers_args.index.is_empty())
             .then(|| At::flag("--index", answers_args.index.clone())),
@@ -270,6 +273,7 @@ pub(super) const KEYS: &[(&str, Option<&str>)] = &[
     ("--user", Some("user")),
     ("--no-sandbox", Some("sandbox")),
     ("--connections-max", Some("limits.connections_max")),
+    ("--wrong-passwords-max", Some("limits.wrong_passwords_max")),
     ("--log", Some("log.to")),
     ("--log-format", Some("log.format")),
     ("--status", Some("status.address")),

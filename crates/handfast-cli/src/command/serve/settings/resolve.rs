@@ -1,7 +1,8 @@
 //! From what is written to what is meant, and whether it fits together. No file is read here.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::types::{
     Certificate, Clients, FileLimits, FileSettings, Listener, LogSettings, Settings, Site, SiteLog,
 };
 use crate::command::serve::args::Args;
+use crate::command::serve::config::answers::RuleTable;
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
 use crate::command::serve::config::file::{
     CertificateTable, ClientAuthTable, File, LimitsTable, ListenerTable, SiteLogTable, SiteTable,
@@ -27,6 +29,9 @@ use crate::trust_args::CrlExpired;
 
 /// How long replies may run on after a signal, by default.
 const GRACE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// As the library has it.
+const WRONG_PASSWORDS_DEFAULT: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// From what was typed, and what the file says.
 ///
@@ -112,6 +117,7 @@ impl Resolve<'_> {
             sandbox: or(&file.sandbox, true),
             limits: limits(&file.limits, problems),
             file_limits,
+            wrong_passwords_max: or(&file.limits.wrong_passwords_max, WRONG_PASSWORDS_DEFAULT),
             threads: file.threads.as_ref().map(|count| count.value),
             grace: or(&file.grace, Time(GRACE_DEFAULT)).0,
             close: or(&file.close, Close::default()),
@@ -258,9 +264,21 @@ impl Resolve<'_> {
                 None
             }
         });
+        let names = names.collect();
+        if site.root.is_none() {
+            needs_no_root(table, problems);
+        }
+        for table in &site.upload {
+            let refused = "too small: every upload would be refused";
+            not_zero(&table.value.file_bytes_max, refused, problems);
+            not_zero(&table.value.request_bytes_max, refused, problems);
+            let cut = "too short: every upload would be cut off";
+            not_zero(&table.value.time_max, cut, problems);
+        }
         Site {
-            names: names.collect(),
-            root: self.path(&site.root),
+            names,
+            table: table.with(()),
+            root: site.root.as_ref().map(|root| self.path(root)),
             files: FileSettings {
                 limits,
                 listing: or(&site.listing, true),
@@ -334,6 +352,47 @@ impl Resolve<'_> {
     }
 }
 
+/// A site without a root answers something, and nothing of it is a file beneath the root.
+fn needs_no_root(table: &At<SiteTable>, problems: &mut Vec<Problem>) {
+    const FIX: &str = "add root = \"DIR\", the directory to serve";
+    let site = &table.value;
+    let place = |place: Option<&Place>| place.cloned();
+    let pages = site.error_page.first().map(|page| &page.value.file.place);
+    let of_files = [
+        ("listing", site.listing.as_ref().map(|key| &key.place)),
+        ("index", site.index.as_ref().map(|key| &key.place)),
+        (
+            "precompressed",
+            site.precompressed.as_ref().map(|key| &key.place),
+        ),
+        (
+            "compression",
+            site.compression.as_ref().map(|key| &key.place),
+        ),
+        (
+            "follow_links",
+            site.follow_links.as_ref().map(|key| &key.place),
+        ),
+        ("fallback", site.fallback.as_ref().map(|key| &key.place)),
+        ("error_page", pages),
+    ];
+    let of_files = of_files
+        .into_iter()
+        .filter_map(|(key, at)| Some((key, place(at)?)));
+    for (key, place) in of_files {
+        let what = format!("`{key}` is about files beneath `root`, and this site has no root");
+        problems.push(Problem::new(place, what).with_fix(FIX));
+    }
+    let answers = |rule: &At<RuleTable>| {
+        let rule = &rule.value;
+        rule.redirect.is_some() || rule.status.is_some()
+    };
+    if site.upload.is_empty() && !site.rule.iter().any(answers) {
+        let what = "this site answers nothing: it has no root, no rule that redirects or has a status, and no uploads";
+        problems.push(Problem::new(table.place.clone(), what).with_fix(FIX));
+    }
+}
+
 fn or<T: Clone>(given: &Option<At<T>>, default: T) -> T {
     given.as_ref().map_or(default, |given| given.value.clone())
 }
@@ -380,15 +439,27 @@ fn certificate_names(given: &Option<At<Vec<String>>>, problems: &mut Vec<Problem
     given.value.iter().filter_map(name).collect()
 }
 
+/// A limit of nothing is a mistake where nothing would work with it.
+fn not_zero<T: fmt::Display + Default + PartialEq>(
+    given: &Option<At<T>>,
+    why: &str,
+    problems: &mut Vec<Problem>,
+) {
+    if let Some(none) = given.as_ref().filter(|given| given.value == T::default()) {
+        let what = format!("{} is {why}", none.value);
+        let problem = Problem::new(none.place.clone(), what);
+        problems.push(problem.with_fix("leave it out for the default, or give more"));
+    }
+}
+
 /// The limits, each by its key.
 fn limits(table: &LimitsTable, problems: &mut Vec<Problem>) -> Limits {
     for given in [&table.head, &table.idle, &table.write, &table.read] {
-        if let Some(none) = given.as_ref().filter(|given| given.value.0.is_zero()) {
-            let what = format!("{} is too short: every client would be cut off", none.value);
-            let problem = Problem::new(none.place.clone(), what);
-            problems.push(problem.with_fix("leave it out for the default, or give more"));
-        }
+        not_zero(given, "too short: every client would be cut off", problems);
     }
+    let (head, held) = (&table.head_bytes_max, &table.held_bytes_max);
+    not_zero(head, "too small: every request would be refused", problems);
+    not_zero(held, "too small: replies need memory", problems);
     let mut limits = Limits::default();
     let count = |given: &Option<At<NonZeroUsize>>, default: usize| {
         given.as_ref().map_or(default, |count| count.value.get())
@@ -402,7 +473,8 @@ fn limits(table: &LimitsTable, problems: &mut Vec<Problem>) -> Limits {
     limits.read = time(&table.read, limits.read);
     limits.head_bytes_max = size(&table.head_bytes_max, limits.head_bytes_max);
     limits.fields_max = count(&table.fields_max, limits.fields_max);
-    limits.streams_max = or(&table.streams_max, limits.streams_max);
+    let streams = table.streams_max.as_ref().map(|count| count.value.get());
+    limits.streams_max = streams.unwrap_or(limits.streams_max);
     limits.discard_max = or(&table.discard_max, Size(limits.discard_max)).0;
     let rate = |given: &Option<At<Often>>| {
         let given = given.as_ref()?.value;
@@ -481,7 +553,7 @@ fn names_are_unique(sites: &[Site], problems: &mut Vec<Problem>) {
                 let what =
                     "two sites have no names: only one can get the requests for all other names";
                 problems.push(
-                    Problem::new(site.root.place.clone(), what)
+                    Problem::new(site.root_place().clone(), what)
                         .with_fix("give this site names = [\"...\"]"),
                 );
             }

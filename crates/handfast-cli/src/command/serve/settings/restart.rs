@@ -18,6 +18,7 @@ pub(in crate::command::serve) fn needs_restart(
         limits,
         // Sites have them, too.
         file_limits: _,
+        wrong_passwords_max: _,
         threads,
         certificate_names: _,
         user,

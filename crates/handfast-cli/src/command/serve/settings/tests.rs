@@ -100,9 +100,13 @@ fn every_limit_of_the_server_has_its_key() {
         .filter(|(name, _)| !name.starts_with(' '))
         .map(|(name, _)| name.to_owned())
         .collect();
-    // Those of files.
-    let of_files = ["compressed_bytes_max", "listing_entries_max"];
-    fields.extend(of_files.map(str::to_owned));
+    // Those of files and passwords.
+    let others = [
+        "compressed_bytes_max",
+        "listing_entries_max",
+        "wrong_passwords_max",
+    ];
+    fields.extend(others.map(str::to_owned));
     assert_eq!(fields, known);
 }
 
@@ -215,7 +219,10 @@ fn paths_are_relative_to_the_file() {
     };
     let settings = resolve(&args("--config x"), Some(&config)).unwrap();
     let site = &settings.sites[0];
-    assert_eq!(site.root.value, Path::new("/etc/handfast/public"));
+    assert_eq!(
+        site.root.as_ref().unwrap().value,
+        Path::new("/etc/handfast/public")
+    );
     let certificate = &site.certificates[0];
     assert_eq!(certificate.chain.value, Path::new("/a/chain.pem"));
     assert_eq!(certificate.key_file(), Path::new("/etc/handfast/key.pem"));

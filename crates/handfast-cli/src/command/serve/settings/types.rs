@@ -1,7 +1,7 @@
 //! The settings as values.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::command::serve::config::answers::{
     BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
 };
 use crate::command::serve::config::choices::{Close, Demand, Events, Kind, LogFormat, Version};
-use crate::command::serve::config::{Address, At, LogTarget, Source, StatusAddress};
+use crate::command::serve::config::{Address, At, LogTarget, Place, Source, StatusAddress};
 use crate::trust_args::CrlExpired;
 
 /// Everything that was decided.
@@ -32,6 +32,7 @@ pub(in crate::command::serve) struct Settings {
     pub(in crate::command::serve) sandbox: bool,
     pub(in crate::command::serve) limits: Limits,
     pub(in crate::command::serve) file_limits: FileLimits,
+    pub(in crate::command::serve) wrong_passwords_max: NonZeroU32,
     /// As many as there are cores, if not given.
     pub(in crate::command::serve) threads: Option<NonZeroUsize>,
     pub(in crate::command::serve) grace: Duration,
@@ -80,7 +81,10 @@ pub(in crate::command::serve) struct Listener {
 pub(in crate::command::serve) struct Site {
     /// In lower case; empty for the site that gets every other request.
     pub(in crate::command::serve) names: Vec<At<String>>,
-    pub(in crate::command::serve) root: At<PathBuf>,
+    /// Where the site is described.
+    pub(in crate::command::serve) table: At<()>,
+    /// None: no files are served.
+    pub(in crate::command::serve) root: Option<At<PathBuf>>,
     pub(in crate::command::serve) files: FileSettings,
     pub(in crate::command::serve) answers: Answers,
     /// None: that of all sites.
@@ -161,7 +165,23 @@ impl Default for Clients {
     }
 }
 
+impl Site {
+    /// The place of its root, or else of the site.
+    pub(in crate::command::serve) fn root_place(&self) -> &Place {
+        match &self.root {
+            Some(root) => &root.place,
+            None => &self.table.place,
+        }
+    }
+}
+
 impl Settings {
+    /// The directories that are served.
+    pub(in crate::command::serve) fn roots(&self) -> impl Iterator<Item = &PathBuf> {
+        let roots = self.sites.iter().filter_map(|site| site.root.as_ref());
+        roots.map(|root| &root.value)
+    }
+
     /// The versions of TLS, as the library names them.
     pub(in crate::command::serve) fn tls_versions(&self) -> Vec<TlsVersion> {
         self.versions

@@ -1,6 +1,6 @@
 //! From settings back to a file that says the same.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use handfast_https::server::Rate;
@@ -94,7 +94,7 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
         let names = &site.names;
         let mut table = SiteTable {
             names: (!names.is_empty()).then(|| names.clone()),
-            root: at(path(&site.root.value)),
+            root: site.root.as_ref().map(|root| at(path(&root.value))),
             listing: set(site.files.listing),
             index: set(site.files.index.clone()),
             precompressed: set(site.files.precompressed),
@@ -134,12 +134,13 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             read: set(Time(limits.read)),
             head_bytes_max: bytes(limits.head_bytes_max),
             fields_max: NonZeroUsize::new(limits.fields_max).map(at),
-            streams_max: set(limits.streams_max),
+            streams_max: NonZeroU32::new(limits.streams_max).map(at),
             discard_max: set(Size(limits.discard_max)),
             connections_per_address_max: limits.connections_per_address_max.map(at),
             handshakes_per_address: limits.handshakes_per_address.map(often),
             requests_per_address: limits.requests_per_address.map(often),
             held_bytes_max: bytes(limits.held_bytes_max),
+            wrong_passwords_max: set(settings.wrong_passwords_max),
             listing_entries_max: NonZeroUsize::new(settings.file_limits.entries_max).map(at),
             compressed_bytes_max: bytes(settings.file_limits.compressed_bytes_max),
         },
