@@ -8,6 +8,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use pki_types::CertificateDer;
+
 use crate::alert::Alert;
 use crate::exporter::ExporterSecret;
 use crate::protection::TAG;
@@ -61,8 +63,18 @@ pub(crate) struct Session {
     pub(crate) not_after: Option<u64>,
     /// The path verified in the original handshake, if still known.
     pub(crate) path: Option<Arc<VerifiedPath>>,
+    /// A client's chain in a session that may be resumed, verified again when its ticket was read. It is no peer's chain before
+    /// the handshake has ended with that session: rustls may reject it and continue with a full handshake.
+    pub(crate) candidate: Option<Arc<Reverified>>,
     /// TLS 1.2: is its master secret bound to the handshake that made it (RFC 7627)?
     pub(crate) extended_master_secret: bool,
+}
+
+/// A chain as a session has it, and the path that was found for it.
+#[derive(Debug)]
+pub(crate) struct Reverified {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) path: VerifiedPath,
 }
 
 impl Session {
@@ -70,6 +82,7 @@ impl Session {
         Self {
             not_after: Some(path.not_after()),
             path: Some(Arc::new(path)),
+            candidate: None,
             extended_master_secret: false,
         }
     }

@@ -20,7 +20,7 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::server::{ProducesTickets, StoresServerSessions};
 use zeroize::Zeroizing;
 
-use crate::callback_data::{self, Session};
+use crate::callback_data::{self, Reverified, Session};
 use crate::context::Clock;
 use crate::report::Ticket;
 use crate::verify::ClientVerifier;
@@ -439,25 +439,28 @@ fn deadline_prefixed(session: &[u8]) -> Vec<u8> {
 /// The session, if it may still be resumed.
 ///
 /// A client whose chain would now be refused gets a full handshake instead: it may present a valid one,
-/// and is otherwise refused with the right alert. The connection verifies the chain of a resumed session
-/// again, so security does not depend on this check.
+/// and is otherwise refused with the right alert. The connection verifies the chain of a resumed session unless it is
+/// the one that was verified here.
 fn resume(bytes: &[u8], clock: &Clock, clients: Option<&ClientVerifier>) -> Option<Vec<u8>> {
     let (deadline, session) = bytes.split_first_chunk::<8>()?;
     let deadline = u64::from_be_bytes(*deadline);
     if clock.now_unix() > deadline {
         return None;
     }
+    let mut candidate = None;
     if let Some(verifier) = clients
         && let Some(chain) = client_chain(session)
-        && callback_data::with_server_name(|name| verifier.check(name, &chain, clock.now()))
-            .is_none_or(|result| result.is_err())
     {
-        return None;
+        let check = |name: Option<&str>| verifier.check(name, &chain, clock.now());
+        let path = callback_data::with_server_name(check)?.ok()?;
+        let chain = chain.into_iter().map(CertificateDer::into_owned).collect();
+        candidate = Some(Arc::new(Reverified { chain, path }));
     }
     let not_after = (deadline != u64::MAX).then_some(deadline);
     callback_data::set_session(Session {
         not_after,
         path: None,
+        candidate,
         extended_master_secret: has_extended_master_secret(session).unwrap_or(false),
     });
     Some(session.to_vec())

@@ -165,11 +165,18 @@ impl Connection {
             return Ok(());
         };
         let agreed = handshake.agreed();
+        let candidate = self.facts.session.candidate.take();
         if let Some((verifier, clock)) = self.client_verifier.take()
             && self.facts.session.path.is_none()
             && let Some(chain) = agreed.peer_chain
             && let name = self.facts.server_name.as_deref()
-            && let Some(checked) = verifier.check(name, chain, clock.now())
+            && let Some(checked) = match candidate {
+                // When the ticket was read, this handshake's policy accepted the same chain.
+                Some(known) if agreed.resumed && known.chain == chain => {
+                    Some(Ok(known.path.clone()))
+                }
+                _ => verifier.check(name, chain, clock.now()),
+            }
         {
             // A resumed session has the client's chain, as verified in the original handshake. The
             // policy requires that it is valid now.
