@@ -351,36 +351,6 @@ fn the_limit_on_wrong_passwords_is_an_option_and_a_key() {
 }
 
 #[test]
-fn uploads_to_one_site_that_another_serves_are_told_or_refused() {
-    let place = Place::new();
-    let config = place.path("handfast.toml");
-    let config_text = config.display().to_string();
-    let served = "is also served by the site b.localhost";
-    let holds = "the root of the site b.localhost lies beneath the directory for uploads";
-    let stores = "[[site.upload]]\ndirectory = \"public/incoming\"\n";
-    for (uploads, of_other, told, is_refused) in [
-        ("outside", "", None, false),
-        ("public/incoming", "", Some(served), false),
-        ("public", "", Some(served), false),
-        // There, too, it is known what clients have uploaded.
-        ("public/incoming", stores, None, false),
-        (".", "", Some(holds), true),
-    ] {
-        let text = format!(
-            "[[site]]\nnames = [\"a.localhost\"]\n[[site.upload]]\ndirectory = \"{uploads}\"\n\
-             [[site]]\nnames = [\"b.localhost\"]\nroot = \"public\"\n{of_other}"
-        );
-        fs::write(&config, text).unwrap();
-        let checked = place.program(&["--check", "--config", &config_text]).run();
-        assert_eq!(checked.succeeded(), !is_refused, "{uploads}: {checked}");
-        for text in [served, holds] {
-            let says = checked.err().contains(text);
-            assert_eq!(says, told == Some(text), "{uploads}: {checked}");
-        }
-    }
-}
-
-#[test]
 fn mistakes_are_shown_before_anything_is_served() {
     let place = Place::new();
     let text = |name: &str| place.path(name).display().to_string();

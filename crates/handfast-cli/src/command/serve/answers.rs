@@ -206,8 +206,12 @@ fn stored_in(
     site: &settings::Site,
     other: &settings::Site,
 ) -> Option<Problem> {
-    let root = &other.root.value;
+    let root = &other.root.as_ref()?.value;
     let is_same = |one: &Path, other: &Path| beneath(one, other).as_deref() == Some("/");
+    let is_own = |root: &Path| {
+        let own = site.root.as_ref();
+        own.is_some_and(|own| is_same(root, &own.value))
+    };
     let name = match other.names.first() {
         Some(name) => format!("the site {}", name.value),
         None => "the default site".to_owned(),
@@ -226,14 +230,12 @@ fn stored_in(
             )
         }
         // Of its own root that was looked at.
-        None if beneath(root, &directory.value.0).is_some() && !is_same(root, &site.root.value) => {
-            (
-                format!(
-                    "the root of {name} lies beneath the directory for uploads: clients could change that site"
-                ),
-                "take a directory beside the roots of all sites or beneath this site's",
-            )
-        }
+        None if beneath(root, &directory.value.0).is_some() && !is_own(root) => (
+            format!(
+                "the root of {name} lies beneath the directory for uploads: clients could change that site"
+            ),
+            "take a directory beside the roots of all sites or beneath this site's",
+        ),
         None => return None,
     };
     Some(Problem::new(directory.place.clone(), what).with_fix(fix))
@@ -559,7 +561,7 @@ fn at_path(
 }
 
 /// The path in URLs of a directory that is beneath the root.
-pub(super) fn beneath(directory: &Path, root: &Path) -> Option<String> {
+fn beneath(directory: &Path, root: &Path) -> Option<String> {
     let (directory, root) = (directory.canonicalize().ok()?, root.canonicalize().ok()?);
     let names = directory.strip_prefix(root).ok()?;
     let mut path = "/".to_owned();

@@ -246,7 +246,6 @@ fn read(
     let sites = sites(settings, held, &groups, files, problems);
     let pages = settings.sites.iter().flat_map(judge::pages);
     remarks.warnings.extend(pages);
-    remarks.warnings.extend(judge::uploads(settings, problems));
     if let Some(path) = &settings.key_log {
         remarks.warnings.push(Warning {
             place: path.place.clone(),

@@ -2,9 +2,7 @@
 
 use std::path::{Component, Path};
 
-use super::answers::beneath;
-use super::config::Problem;
-use super::settings::{Certificate, Settings, Site};
+use super::settings::{Certificate, Site};
 use super::warnings::Warning;
 
 /// Pages that a site is to answer with, and that its directory does not have.
@@ -22,52 +20,6 @@ pub(super) fn pages(site: &Site) -> Vec<Warning> {
         })
     });
     all.collect()
-}
-
-/// Directories for uploads to one site that another site serves files of.
-pub(super) fn uploads(settings: &Settings, problems: &mut Vec<Problem>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for (at, site) in settings.sites.iter().enumerate() {
-        for table in &site.answers.upload {
-            let directory = &table.value.directory;
-            let (path, place) = (&directory.value.0, &directory.place);
-            for (number, other) in settings.sites.iter().enumerate() {
-                let Some(root) = other.root.as_ref().filter(|_| number != at) else {
-                    continue;
-                };
-                let other_name = match other.names.first() {
-                    Some(name) => format!("the site {}", name.value),
-                    None => "the site without names".to_owned(),
-                };
-                let is_served = beneath(path, &root.value).is_some();
-                if is_served && !stores_in(other, path) {
-                    let text = format!(
-                        "what is uploaded to {} is also served by {other_name}, and can do in browsers what pages of that site can: \
-                         take a directory that is not beneath its root",
-                        shown(path)
-                    );
-                    warnings.push(Warning {
-                        place: place.clone(),
-                        text,
-                        is_fatal: false,
-                    });
-                } else if !is_served && beneath(&root.value, path).is_some() {
-                    let what = format!(
-                        "the root of {other_name} lies beneath the directory for uploads: clients could change that site"
-                    );
-                    let fix = "take a directory that holds no root";
-                    problems.push(Problem::new(place.clone(), what).with_fix(fix));
-                }
-            }
-        }
-    }
-    warnings
-}
-
-/// Are files in this directory, to this site, what clients have uploaded?
-fn stores_in(site: &Site, directory: &Path) -> bool {
-    let mut tables = site.answers.upload.iter();
-    tables.any(|table| beneath(directory, &table.value.directory.value.0).is_some())
 }
 
 fn shown(path: &Path) -> String {
