@@ -8,8 +8,11 @@ use std::time::SystemTime;
 use super::completeness::Whole;
 use super::error::Error;
 use part::{open_part_of, unusable};
+use version::{Evidence, Version, state_of};
 
 mod part;
+mod resume;
+mod version;
 
 /// What becomes of a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +30,23 @@ pub enum Existing {
 /// The highest number of [`Existing::Numbered`], as in curl: a directory with more copies is a mistake.
 const NUMBER_MAX: u32 = 100;
 
+/// What a response is to a download.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Begun {
+    /// Its body is the file from the start.
+    FromStart,
+    /// The same, and what an earlier download left is of no use: it belongs to another version, or the server sends no ranges.
+    StartedOver,
+    /// Its body goes on where the earlier download stopped.
+    Continued,
+    /// Nothing is missing: the earlier download had everything.
+    Complete,
+    /// What is there is of no use, and the response is not, either: the whole has to be requested
+    /// ([`Download::start_over`]).
+    AskAgain,
+}
+
 /// A file that is being downloaded.
 ///
 /// Bytes go to `NAME.part` beside the final name. [`complete`](Self::complete) demands the proof that
@@ -42,6 +62,17 @@ pub struct Download {
     part: Option<PathBuf>,
     existing: Existing,
     modified: Option<SystemTime>,
+    /// The URL that is requested, without its query.
+    url: Option<String>,
+    /// How many bytes an earlier download left, and how many of them are kept.
+    found: u64,
+    held: u64,
+    /// How many bytes the file has now, and how many it must have in the end, where the response alone does not say so.
+    written: u64,
+    total: Option<u64>,
+    /// What is known of the file that `held` bytes are there of, and what shows that it is still the same.
+    version: Option<Version>,
+    evidence: Evidence,
 }
 
 impl Download {
@@ -74,15 +105,29 @@ impl Download {
                     .open(&target)
                     .map_err(|error| unusable(&target, "write", error))?;
                 Ok(Self {
-                    file: buffered(file),
-                    asked: target.clone(),
-                    target,
                     part: None,
-                    existing,
-                    modified: None,
+                    ..Self::new(file, target, existing)
                 })
             }
             _ => Self::begin_part(target, existing),
+        }
+    }
+
+    fn new(file: File, target: PathBuf, existing: Existing) -> Self {
+        Self {
+            file: buffered(file),
+            asked: target.clone(),
+            target,
+            part: None,
+            existing,
+            modified: None,
+            url: None,
+            found: 0,
+            held: 0,
+            written: 0,
+            total: None,
+            version: None,
+            evidence: Evidence::None,
         }
     }
 
@@ -100,14 +145,13 @@ impl Download {
                 }
                 Err(error) => return Err(error),
                 Ok((file, part)) => {
-                    return Ok(Self {
-                        file: buffered(file),
+                    let mut download = Self {
                         asked,
-                        target,
                         part: Some(part),
-                        existing,
-                        modified: None,
-                    });
+                        ..Self::new(file, target, existing)
+                    };
+                    download.empty()?;
+                    return Ok(download);
                 }
             }
         }
@@ -126,7 +170,9 @@ impl Download {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file
             .write_all(bytes)
-            .map_err(|error| unusable(self.path(), "write", error))
+            .map_err(|error| unusable(self.path(), "write", error))?;
+        self.written = self.written.saturating_add(bytes.len() as u64);
+        Ok(())
     }
 
     /// Where the bytes are now.
@@ -144,6 +190,7 @@ impl Download {
         if let Some(part) = &self.part {
             // If it cannot be removed it stays what it is: a part.
             let _ = fs::remove_file(part);
+            let _ = fs::remove_file(state_of(part));
         }
     }
 
@@ -156,6 +203,7 @@ impl Download {
         self.file
             .flush()
             .map_err(|error| unusable(self.path(), "write", error))?;
+        self.check_total()?;
         let file = self.file.get_ref();
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {
@@ -170,6 +218,8 @@ impl Download {
                 let _ = file.set_modified(time);
             }
             self.target = self.existing.rename(part, &self.asked, self.target)?;
+            // A state without a part means nothing.
+            let _ = fs::remove_file(state_of(part));
             sync_directory_of(&self.target);
         }
         Ok(self.target)

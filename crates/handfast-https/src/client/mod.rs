@@ -25,6 +25,7 @@
 
 mod completeness;
 mod connect;
+mod content_range;
 #[cfg(feature = "cookies")]
 mod cookies;
 mod credentials;
@@ -57,11 +58,12 @@ mod tls_stream;
 mod upload;
 
 pub use completeness::{Framing, Verdict, Whole, judge};
+pub use content_range::ContentRange;
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;
 #[cfg(feature = "decoding")]
 pub use decoding::{DECODED_CODINGS, DecodingLimits};
-pub use download::{Download, Existing};
+pub use download::{Begun, Download, Existing};
 pub use error::{Error, Truncation};
 pub use event::Event;
 pub use facts::{ConnectionFacts, ExchangeTimes, SetupTimes};

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::completeness::{Framing, Verdict, Whole, judge};
+use super::content_range::ContentRange;
 #[cfg(feature = "decoding")]
 use super::decoding::{Decoder, DecodingLimits};
 use super::disposition;
@@ -231,6 +232,26 @@ impl Response {
     /// Its header fields.
     pub fn headers(&self) -> &HeaderMap {
         &self.head.fields
+    }
+
+    /// Which bytes of the file its body has, if it is a range of it (206), or that there are none such (416).
+    pub fn content_range(&self) -> Option<ContentRange> {
+        let has_one = [
+            StatusCode::PARTIAL_CONTENT,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+        ];
+        has_one
+            .contains(&self.status())
+            .then(|| ContentRange::of(self.headers()))?
+    }
+
+    /// Whether its body is decoded.
+    pub(super) fn is_decoded(&self) -> bool {
+        #[cfg(feature = "decoding")]
+        let is_decoded = self.decoder.is_some();
+        #[cfg(not(feature = "decoding"))]
+        let is_decoded = false;
+        is_decoded
     }
 
     /// The file name that the server proposes (`Content-Disposition`; RFC 6266), made safe: a name in one directory, without
