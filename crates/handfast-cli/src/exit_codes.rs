@@ -32,6 +32,7 @@ exit_codes! {
     WRITE = 23: "A local file cannot be written, or standard output was closed by its reader.",
     READ = 26: "A local file cannot be read.",
     TIMED_OUT = 28: "A time limit was exceeded.",
+    RANGE = 33: "The server did not send the range that a download needs to go on.",
     HANDSHAKE = 35: "The TLS handshake failed.",
     REDIRECTS = 47: "Too many redirects.",
     EMPTY_REPLY = 52: "The server closed the connection without a reply.",

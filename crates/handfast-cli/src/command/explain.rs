@@ -176,6 +176,7 @@ const PAGES: &[(&str, &str)] = pages![
     "proxy-request-too-long",
     "proxy-unreachable",
     "public-key-given",
+    "range-not-sent",
     "redirect-to-plain-http",
     "refused-by-application",
     "renegotiation-refused",

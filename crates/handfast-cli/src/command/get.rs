@@ -14,10 +14,12 @@ mod form;
 mod heads;
 mod interrupt;
 mod offer;
+mod offset;
 mod outcome;
 mod page;
 mod pieces;
 mod progress;
+mod ranges;
 mod receiving;
 mod reports;
 mod retry;
@@ -37,15 +39,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use handfast_https::client::{Client, Error, Response};
+use handfast_https::client::{Begun, Client, Error, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
 
 use self::arguments::Job;
 use self::destination::Target;
 use self::heads::{Head, HeadFile, Heads};
+use self::offset::Offset;
 use self::page::{Binary, Page};
 use self::progress::Meter;
+use self::ranges::Continuation;
 use self::retry::Retries;
 use self::show::Show;
 use self::sink::{Sink, Written};
@@ -180,18 +184,21 @@ async fn fetch_with_retries(
     telling: Telling<'_>,
 ) -> Result<Done, Failure> {
     let mut retries = args.retry.begin();
+    let mut offset = args.ranges.offset();
     loop {
         let meter = telling.show.meter(job.shown_name().as_deref());
         let telling = Telling {
             meter: &meter,
             ..telling
         };
-        let fetched = fetch(args, client, job, part, telling, &mut retries).await;
+        let fetched = fetch(args, client, job, part, telling, offset, &mut retries).await;
         meter.over(matches!(fetched, Ok(Attempt::Done(Done::Whole))));
+        // What came goes on where it stopped, unless it was no more than a part that was requested.
+        let keeps_part = part.borrow().is_some() && args.ranges.wants_whole(job.request.method());
         let (why, wait) = match fetched {
             Ok(Attempt::Done(done)) => return Ok(done),
             Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
-            Err(failure) => match retries.after_failure(&failure) {
+            Err(failure) => match retries.after_failure(&failure, keeps_part) {
                 Some(wait) if job.request.is_repeatable() => (failure.explanation.what, wait),
                 _ => return Err(failure),
             },
@@ -204,6 +211,9 @@ async fn fetch_with_retries(
         }
         tokio::time::sleep(wait).await;
         telling.recorder.restart();
+        if keeps_part {
+            offset = Some(Offset::WhereItStopped);
+        }
     }
 }
 
@@ -213,6 +223,7 @@ async fn fetch(
     job: &Job,
     part: &RefCell<Option<PathBuf>>,
     telling: Telling<'_>,
+    offset: Option<Offset>,
     retries: &mut Retries<'_>,
 ) -> Result<Attempt, Failure> {
     let deadline = args
@@ -231,46 +242,73 @@ async fn fetch(
     part.replace(None);
     let shows_heads = args.output.includes_head() || *job.request.method() == Method::HEAD;
     let heads = Heads::default();
-    let mut request = show.observe(job.request.clone(), recorder, meter);
-    if shows_heads || head_file.is_some() {
-        request = heads.note(request);
-    }
-    let sent = client.send(request).await;
-    let heads = heads.take();
-    if let Some(file) = head_file {
-        file.write(&heads)?;
-    }
-    let mut response = sent.map_err(explained)?;
-    recorder.transfer().responding(&response);
-    if job.request.is_repeatable()
-        && let Some(wait) = retries.after_reply(response.status(), response.headers())
-    {
-        let status = response.status();
-        response.discard().await;
-        return Ok(Attempt::Again(status, wait));
-    }
-    if args.output.fails_on_error()
-        && let Err(error) = response.error_for_status()
-    {
-        response.discard().await;
-        return Err(explained(error));
-    }
+    let mut continuation = Continuation::open(&job.target, offset, args.is_silent())?;
+    let (mut response, shown) = loop {
+        let mut request = continuation.ask(show.observe(job.request.clone(), recorder, meter));
+        if shows_heads || head_file.is_some() {
+            request = heads.note(request);
+        }
+        let sent = client.send(request).await;
+        let heads = heads.take();
+        if let Some(file) = head_file {
+            file.write(&heads)?;
+        }
+        let mut response = sent.map_err(explained)?;
+        recorder.transfer().responding(&response);
+        if job.request.is_repeatable()
+            && let Some(wait) = retries.after_reply(response.status(), response.headers())
+        {
+            let status = response.status();
+            response.discard().await;
+            return Ok(Attempt::Again(status, wait));
+        }
+        let is_end =
+            continuation.is_asking() && response.status() == StatusCode::RANGE_NOT_SATISFIABLE;
+        if args.output.fails_on_error()
+            && !is_end
+            && let Err(error) = response.error_for_status()
+        {
+            response.discard().await;
+            return Err(explained(error));
+        }
+        let is_unmet = job.condition.is_some_and(|one| !one.is_met(&response));
+        let is_old = is_unmet || response.status() == StatusCode::NOT_MODIFIED;
+        if is_old && matches!(job.target, Target::File(_)) {
+            // What is there already stays as it is.
+            response.discard().await;
+            return Ok(Attempt::Done(Done::Whole));
+        }
+        if is_unmet {
+            if shows_heads {
+                let mut sink = Sink::open(&job.target, None, &response, false, deadline)?;
+                write_heads(&heads, &mut sink).map_err(explained)?;
+            }
+            response.discard().await;
+            return Ok(Attempt::Done(Done::Whole));
+        }
+        let applied = args.receiving.apply(&mut response).map_err(explained);
+        match applied.and_then(|()| continuation.begin(&response)) {
+            Ok(Begun::AskAgain) => response.discard().await,
+            Ok(Begun::Complete) => {
+                let finished = response.finish().await.map_err(explained)?;
+                if let Some(download) = continuation.into_download() {
+                    download.complete(&finished.whole).map_err(explained)?;
+                }
+                return Ok(Attempt::Done(Done::Whole));
+            }
+            Ok(_) => break (response, if shows_heads { heads } else { Vec::new() }),
+            Err(failure) => {
+                response.discard().await;
+                return Err(failure);
+            }
+        }
+    };
     let refused = match args.output.fails_with_body() {
         true => response.error_for_status().err(),
         false => None,
     };
-    let is_unmet = job.condition.is_some_and(|one| !one.is_met(&response));
-    let is_old = is_unmet || response.status() == StatusCode::NOT_MODIFIED;
-    if is_old && matches!(job.target, Target::File(_)) {
-        // What is there already stays as it is.
-        response.discard().await;
-        return Ok(Attempt::Done(Done::Whole));
-    }
-    if let Err(error) = args.receiving.apply(&mut response) {
-        response.discard().await;
-        return Err(explained(error));
-    }
-    let mut sink = Sink::open(&job.target, &response, deadline)?;
+    let begun = continuation.into_download();
+    let mut sink = Sink::open(&job.target, begun, &response, !shows_heads, deadline)?;
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
     let mut page = match job.target {
@@ -279,12 +317,7 @@ async fn fetch(
         }
         _ => None,
     };
-    let shown = if shows_heads { heads } else { Vec::new() };
     let written = match write_heads(&shown, &mut sink) {
-        Ok(Written::All) if is_unmet => {
-            response.discard().await;
-            return Ok(Attempt::Done(Done::Whole));
-        }
         Ok(Written::All) => copy(&mut response, &mut sink, page.as_mut(), telling).await,
         stopped => stopped,
     };

@@ -16,6 +16,7 @@ use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
 use super::offer::OfferArgs;
 use super::outcome::explained;
+use super::ranges::RangeArgs;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
 use super::show::ShowArgs;
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     urls: UrlArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+    #[command(flatten)]
+    pub(super) ranges: RangeArgs,
     #[command(flatten)]
     pub(super) show: ShowArgs,
     #[command(flatten)]
@@ -207,6 +210,7 @@ impl Args {
                 let name = names.next();
                 let is_forced = name.as_ref().is_some_and(Name::is_stdout);
                 let target = self.output.target(name, request.url())?;
+                self.ranges.put_into(&mut request)?;
                 if let Some(condition) = condition {
                     condition.put_into(&mut request);
                 }

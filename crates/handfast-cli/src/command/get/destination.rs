@@ -11,6 +11,7 @@ use handfast::{Explanation, escape_control};
 use handfast_https::client::{Download, Existing, Response};
 use http::header::LAST_MODIFIED;
 
+use super::offset::Offset;
 use super::outcome::explained;
 use crate::failure::{Failure, code, plain};
 
@@ -297,18 +298,39 @@ impl Place {
             (None, Some(path)) => (path, self.existing),
             (None, None) => return Err(no_name(response.url())),
         };
-        if self.creates_directories
-            && let Some(directory) = path.parent()
-        {
-            create_directories(directory)?;
-        }
+        self.create_directory_of(&path)?;
         let mut download = Download::create_beside(path, existing).map_err(explained)?;
+        self.set_time(&mut download, response);
+        Ok(download)
+    }
+
+    /// Goes on with what an earlier download left, where the name is known.
+    pub(super) fn resume(&self, offset: Offset) -> Result<Option<Download>, Failure> {
+        let Some(path) = self.path().filter(|_| !self.takes_servers_name) else {
+            return Ok(None);
+        };
+        self.create_directory_of(&path)?;
+        let resumed = match offset {
+            Offset::WhereItStopped => Download::resume(path),
+            Offset::At(at) => Download::resume_at(path, at),
+        };
+        resumed.map(Some).map_err(explained)
+    }
+
+    /// The file gets the server's time, if that was asked for.
+    pub(super) fn set_time(&self, download: &mut Download, response: &Response) {
         if self.takes_servers_time
             && let Some(time) = last_modified(response)
         {
             download.set_modified(time);
         }
-        Ok(download)
+    }
+
+    fn create_directory_of(&self, path: &Path) -> Result<(), Failure> {
+        match path.parent().filter(|_| self.creates_directories) {
+            Some(directory) => create_directories(directory),
+            None => Ok(()),
+        }
     }
 }
 

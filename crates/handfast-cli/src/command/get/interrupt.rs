@@ -41,7 +41,7 @@ async fn signal() -> io::Result<u8> {
 pub(super) fn tell(part: Option<&Path>) {
     output::note(match part {
         Some(part) => format!(
-            "interrupted; the part that arrived is kept in {}",
+            "interrupted; {} is kept, go on with -C -",
             handfast::escape_control(&part.display().to_string())
         ),
         None => "interrupted".to_owned(),

@@ -88,6 +88,8 @@ pub(super) fn kept_in(failure: Failure, part: &std::path::Path) -> Failure {
         "the part that arrived is kept in {}",
         handfast::escape_control(&path)
     );
-    let explanation: Explanation = explanation.with_evidence(line);
+    let explanation: Explanation = explanation
+        .with_evidence(line)
+        .with_fix("go on where it stopped: the same command with -C -");
     Failure::new(code, explanation)
 }

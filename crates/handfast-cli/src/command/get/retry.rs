@@ -83,10 +83,15 @@ impl Retries<'_> {
         may_pass.then(|| self.wait(retry_after(fields, SystemTime::now())))?
     }
 
-    /// The same after a failure.
-    pub(super) fn after_failure(&mut self, failure: &Failure) -> Option<Duration> {
+    /// The same after a failure. What was cut off is requested again if its part is kept, to go on there.
+    pub(super) fn after_failure(
+        &mut self,
+        failure: &Failure,
+        keeps_part: bool,
+    ) -> Option<Duration> {
         let may_pass = self.args.retry_all_errors
             || match failure.code {
+                code::SHORT_BODY | code::RECEIVE => keeps_part,
                 code::TIMED_OUT | code::RESOLVE | code::RESOLVE_PROXY => true,
                 code::CONNECT => self.args.retry_connrefused,
                 _ => false,
@@ -150,7 +155,7 @@ mod tests {
         let args_ = args(20);
         let mut retries = args_.begin();
         let waits: Vec<_> = (0..12)
-            .map(|_| seconds(retries.after_failure(&timed_out)).unwrap())
+            .map(|_| seconds(retries.after_failure(&timed_out, false)).unwrap())
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
         let fixed = RetryArgs {
@@ -158,31 +163,44 @@ mod tests {
             ..args(1)
         };
         let mut retries = fixed.begin();
-        assert_eq!(seconds(retries.after_failure(&timed_out)), Some(7));
-        assert_eq!(retries.after_failure(&timed_out), None);
+        assert_eq!(seconds(retries.after_failure(&timed_out, false)), Some(7));
+        assert_eq!(retries.after_failure(&timed_out, false), None);
         let short = RetryArgs {
             retry_max_time: Some(Limit(Some(Duration::from_millis(500)))),
             ..args(5)
         };
-        assert_eq!(short.begin().after_failure(&timed_out), None);
+        assert_eq!(short.begin().after_failure(&timed_out, false), None);
     }
 
     #[test]
     fn transient_failures_are_retried() {
         let refused = failure(code::CONNECT);
         let fields = HeaderMap::new();
-        assert_eq!(args(1).begin().after_failure(&refused), None);
+        assert_eq!(args(1).begin().after_failure(&refused, false), None);
         let args_ = RetryArgs {
             retry_connrefused: true,
             ..args(1)
         };
-        assert!(args_.begin().after_failure(&refused).is_some());
-        assert_eq!(args_.begin().after_failure(&failure(code::PEER)), None);
+        assert!(args_.begin().after_failure(&refused, false).is_some());
+        assert_eq!(
+            args_.begin().after_failure(&failure(code::PEER), true),
+            None
+        );
         let args_ = RetryArgs {
             retry_all_errors: true,
             ..args(1)
         };
-        assert!(args_.begin().after_failure(&failure(code::PEER)).is_some());
+        assert!(
+            args_
+                .begin()
+                .after_failure(&failure(code::PEER), true)
+                .is_some()
+        );
+        for (keeps_part, expected) in [(true, true), (false, false)] {
+            let cut_off = failure(code::SHORT_BODY);
+            let wait = args(1).begin().after_failure(&cut_off, keeps_part);
+            assert_eq!(wait.is_some(), expected);
+        }
         for (status, expected) in [
             (200, false),
             (404, false),

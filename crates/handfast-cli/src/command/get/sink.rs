@@ -28,14 +28,27 @@ pub(super) enum Written {
 }
 
 impl Sink {
+    /// `begun`: a download that goes on; a new one keeps what is needed to go on if `is_body`, which is all that is written.
     pub(super) fn open(
         target: &Target,
+        begun: Option<Download>,
         response: &Response,
+        is_body: bool,
         deadline: Option<Deadline>,
     ) -> Result<Self, Failure> {
-        match target {
-            Target::Stdout => Ok(Self::Stdout(Screen::new(deadline))),
-            Target::File(place) => place.open(response).map(Self::File),
+        match (target, begun) {
+            (Target::Stdout, _) => Ok(Self::Stdout(Screen::new(deadline))),
+            (Target::File(place), Some(mut download)) => {
+                place.set_time(&mut download, response);
+                Ok(Self::File(download))
+            }
+            (Target::File(place), None) => {
+                let mut download = place.open(response)?;
+                if is_body {
+                    download.begin(response).map_err(outcome::explained)?;
+                }
+                Ok(Self::File(download))
+            }
         }
     }
 

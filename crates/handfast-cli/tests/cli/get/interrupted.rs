@@ -82,10 +82,7 @@ fn a_download_that_is_interrupted_says_what_it_left() {
         signal(&child, name);
         let (status, told) = ended(&mut child);
         assert_eq!(status.code(), Some(code), "{told}");
-        let kept = format!(
-            "interrupted; the part that arrived is kept in {}",
-            part.display()
-        );
+        let kept = format!("interrupted; {} is kept, go on with -C -", part.display());
         assert!(told.contains(&kept), "{told}");
         assert!(!target.exists() && part.exists());
     }

@@ -22,6 +22,7 @@ mod proxy;
 mod replies;
 mod reports;
 mod requests;
+mod resuming;
 mod retries;
 #[cfg(unix)]
 mod screen;
