@@ -47,6 +47,7 @@ mod pattern;
 mod rule;
 mod site;
 mod sites;
+mod source;
 mod upload;
 
 pub use cors::{Cors, CorsError};

@@ -42,6 +42,10 @@ pub struct Limits {
     pub write_rate_min: u32,
     /// Of silence while a handler waits for the request's body. Default 30 s.
     pub read: Duration,
+    /// Bytes a second that a client has to send of a request's body, on average over [`read`](Self::read): only time counts
+    /// in which a handler waits for it. Default 128, as for [`write_rate_min`](Self::write_rate_min); 0 is no limit, for handlers that are
+    /// meant to read what comes now and then.
+    pub read_rate_min: u32,
     /// Bytes of a request head. Default 32 KiB; less than 8 KiB is 8 KiB.
     pub head_bytes_max: usize,
     /// Header fields of a request. Default 100.
@@ -80,6 +84,7 @@ impl Default for Limits {
             write: Duration::from_secs(60),
             write_rate_min: 128,
             read: Duration::from_secs(30),
+            read_rate_min: 128,
             head_bytes_max: 32 * 1024,
             fields_max: 100,
             streams_max: 128,

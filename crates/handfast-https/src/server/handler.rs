@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::address::{LocalAddress, PeerAddress};
 use super::body::{Body, BodyError};
+use super::config::Limits;
 use super::incoming::Incoming;
 
 /// A request: its head as soon as it is there, its body as it comes.
@@ -104,15 +105,18 @@ pub struct RequestBody {
     /// Most requests have none.
     incoming: Option<Incoming>,
     silence: Duration,
-    patience: Option<Pin<Box<Sleep>>>,
+    rate_min: u32,
+    /// Once the client was waited for.
+    patience: Option<Box<Patience>>,
     trailers: Option<HeaderMap>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Option<Incoming>, silence: Duration) -> Self {
+    pub(super) fn new(incoming: Option<Incoming>, limits: &Limits) -> Self {
         Self {
             incoming,
-            silence,
+            silence: limits.read,
+            rate_min: limits.read_rate_min,
             patience: None,
             trailers: None,
         }
@@ -121,7 +125,7 @@ impl RequestBody {
     /// The next piece of the body; `None` after its last.
     ///
     /// # Errors
-    /// When the client broke it off, sent something that is no body, or was silent for too long.
+    /// When the client broke it off, sent something that is no body, or was silent or slow for too long.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         loop {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await?;
@@ -158,11 +162,12 @@ impl RequestBody {
     }
 
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let silence = self.silence;
-        let sleep = self
+        let (silence, rate_min) = (self.silence, self.rate_min);
+        let patience = self
             .patience
-            .get_or_insert_with(|| Box::pin(sleep(silence)));
-        std::task::ready!(sleep.as_mut().poll(cx));
+            .get_or_insert_with(|| Box::new(Patience::new(silence, rate_min)));
+        patience.waits();
+        std::task::ready!(patience.sleep.as_mut().poll(cx));
         let text = format!("no byte of the request's body came for {silence:?}");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, text).into())
     }
@@ -183,8 +188,11 @@ impl http_body::Body for RequestBody {
         // The first read sends 100 (Continue) to a client that waits for it.
         match incoming.poll_next(cx) {
             Poll::Ready(piece) => {
-                if let Some(sleep) = &mut this.patience {
-                    sleep.as_mut().reset(Instant::now() + this.silence);
+                if let Some(patience) = &mut this.patience
+                    && let Some(Ok(piece)) = &piece
+                    && let Err(error) = patience.came(piece.len())
+                {
+                    return Poll::Ready(Some(Err(error.into())));
                 }
                 Poll::Ready(match piece {
                     Some(result) => Some(result.map(Frame::data).map_err(Into::into)),
@@ -209,6 +217,60 @@ impl http_body::Body for RequestBody {
     }
 }
 
+/// For a client's body, as far as a handler waits for it: how long it may be silent, and how slow on average.
+struct Patience {
+    sleep: Pin<Box<Sleep>>,
+    /// Of silence, and of the average.
+    span: Duration,
+    bytes_min: u64,
+    waits_since: Option<Instant>,
+    /// Since the average was last enough.
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Patience {
+    fn new(span: Duration, rate_min: u32) -> Self {
+        let time = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            sleep: Box::pin(sleep(span)),
+            span,
+            bytes_min: u64::from(rate_min).saturating_mul(time) / 1000,
+            waits_since: None,
+            waited: Duration::ZERO,
+            bytes: 0,
+        }
+    }
+
+    fn waits(&mut self) {
+        if self.waits_since.is_none() {
+            let now = Instant::now();
+            self.sleep.as_mut().reset(now + self.span);
+            self.waits_since = Some(now);
+        }
+    }
+
+    /// So many bytes came.
+    fn came(&mut self, bytes: usize) -> io::Result<()> {
+        if let Some(since) = self.waits_since.take() {
+            self.waited = self.waited.saturating_add(since.elapsed());
+        }
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.bytes >= self.bytes_min {
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+            return Ok(());
+        }
+        if self.waited < self.span {
+            return Ok(());
+        }
+        let text = format!(
+            "only {} bytes of the request's body came in {:?}",
+            self.bytes, self.waited
+        );
+        Err(io::Error::new(io::ErrorKind::TimedOut, text))
+    }
+}
+
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(incoming) = &self.incoming {
@@ -222,5 +284,72 @@ impl std::fmt::Debug for RequestBody {
         f.debug_struct("RequestBody")
             .field("size", &self.size_hint())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many seconds a client is given up that sends so many bytes every so many seconds.
+    async fn given_up_after(limits: &Limits, bytes: usize, every: u64) -> Option<u64> {
+        let incoming = Incoming::new(None);
+        let mut body = RequestBody::new(Some(incoming.clone()), limits);
+        let began = Instant::now();
+        let sends = async {
+            loop {
+                sleep(Duration::from_secs(every)).await;
+                incoming.push(&vec![b'x'; bytes]);
+            }
+        };
+        let reads = async {
+            while (Instant::now() - began).as_secs() < 600 {
+                if let Err(error) = body.next().await.unwrap() {
+                    let error = error.downcast::<io::Error>().unwrap();
+                    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                    return Some((Instant::now() - began).as_secs());
+                }
+            }
+            None
+        };
+        tokio::select! {
+            () = sends => None,
+            result = reads => result,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_slowly_and_steadily_is_read_and_a_trickle_is_not() {
+        let limits = Limits::default();
+        for (bytes, every, expected) in [
+            (200, 1, None),
+            (4000, 25, None),
+            (1, 1, Some(30)),
+            (1000, 20, Some(40)),
+            (100_000, 31, Some(30)),
+        ] {
+            let after = given_up_after(&limits, bytes, every).await;
+            assert_eq!(after, expected, "{bytes} bytes every {every} s");
+        }
+        let unlimited = Limits {
+            read_rate_min: 0,
+            ..limits
+        };
+        assert_eq!(given_up_after(&unlimited, 1, 20).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_the_handler_does_something_else_is_not_the_clients() {
+        let incoming = Incoming::new(None);
+        let mut body = RequestBody::new(Some(incoming.clone()), &Limits::default());
+        for _ in 0..100 {
+            let sends = async {
+                sleep(Duration::from_millis(1)).await;
+                incoming.push(b"x");
+            };
+            let (piece, ()) = tokio::join!(body.next(), sends);
+            assert_eq!(piece.unwrap().unwrap(), "x");
+            sleep(Duration::from_secs(60)).await;
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! that it makes no difference whether the client waits for the result, or how many it asks for at once.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::hash::Hash;
+use crate::source::network_of;
 
 /// How long a successful check is remembered: a browser's session costs a check every ten minutes.
 const RIGHT_FOR: Duration = Duration::from_secs(600);
@@ -307,17 +308,6 @@ impl Drop for Waiting<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Of IPv6 a client has a network of 64 bits for itself.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = address.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(network))
-        }
-        address => address,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Uploads: files that clients store beneath a directory, by PUT or with a form.
 //!
 //! `store.rs` writes files whole or not at all, beneath the directory, by way of `writer.rs`; `name.rs` checks names; `multipart.rs` reads
-//! forms; `origin.rs` says whose page a request comes from. This file owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
+//! forms; `origin.rs` says whose page a request comes from; `running.rs` counts those that run. This file owns the exchange: limits, answers, pages. Files are written on other threads than those that serve, one piece after the
 //! other, and a client sends no faster than that.
 
 #[cfg(fuzzing)]
@@ -10,6 +10,7 @@ mod multipart;
 mod name;
 mod origin;
 mod refused;
+mod running;
 #[cfg(not(unix))]
 #[path = "no_store.rs"]
 mod store;
@@ -21,7 +22,6 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path as FilePath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use http_body::Body as _;
 use self::multipart::Event;
 use self::origin::may_upload;
 use self::refused::Refused;
+use self::running::{Places, Running};
 use self::store::{Policy, Store, Stored};
 use self::writer::Writer;
 use crate::cors::Cors;
@@ -62,7 +63,8 @@ pub struct UploadLimits {
     pub request_bytes_max: u64,
     /// Files in a form; each has a descriptor until all have come. Default: 32.
     pub files_max: usize,
-    /// Requests with files at once; more are asked to come again. Default: 16.
+    /// Requests with files at once; more are asked to come again. Clients of one address have at most half of these, rounded up: an IPv4
+    /// address, or an IPv6 network of 64 bits; those of Unix sockets have none. Default: 16.
     pub uploads_max: usize,
     /// Bytes that stay free on the disk. Default: 256 MiB.
     pub free_bytes_min: u64,
@@ -103,7 +105,7 @@ pub struct Uploads {
     limits: UploadLimits,
     replace: bool,
     reading: bool,
-    running: Arc<AtomicUsize>,
+    running: Arc<Places>,
 }
 
 impl Uploads {
@@ -221,7 +223,9 @@ impl Uploads {
                     let text = "A page of another site may not upload files here.";
                     return Some(status_page(request.headers(), StatusCode::FORBIDDEN, text));
                 }
-                let Some(_running) = Running::new(&self.running, self.limits.uploads_max) else {
+                let address = gate.connection.peer.socket().map(|address| address.ip());
+                let uploads_max = self.limits.uploads_max;
+                let Some(_running) = Running::new(&self.running, address, uploads_max) else {
                     let text = "Too many uploads are running. Try again in a moment.";
                     let refused = Refused::Status(StatusCode::SERVICE_UNAVAILABLE, text);
                     return Some(refused.response(request.headers(), form.as_deref()));
@@ -553,22 +557,6 @@ fn see(request: &HeaderMap, location: &str) -> Response {
     response
 }
 
-/// One of the uploads that may run at once.
-struct Running<'a>(&'a AtomicUsize);
-
-impl<'a> Running<'a> {
-    fn new(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let running = Self(count);
-        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(running)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// The body of a request, for as long as it may take.
 struct Incoming<'a> {
     body: &'a mut RequestBody,
@@ -593,7 +581,10 @@ impl<'a> Incoming<'a> {
             Err(_) => Err(Refused::TooSlow),
             Ok(None) => Ok(None),
             Ok(Some(Ok(piece))) => Ok(Some(piece)),
-            Ok(Some(Err(_))) => Err(Refused::Cut),
+            Ok(Some(Err(error))) => Err(match error.downcast_ref::<io::Error>() {
+                Some(error) if error.kind() == io::ErrorKind::TimedOut => Refused::TooSlow,
+                _ => Refused::Cut,
+            }),
         }
     }
 }

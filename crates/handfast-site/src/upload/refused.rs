@@ -26,7 +26,7 @@ pub(super) enum Refused {
     TooSlow,
     /// By a guard or a rule for the path of a file.
     Answered(Box<Response>),
-    /// The client broke off, or was silent for too long: it may still be there.
+    /// The client broke off.
     Cut,
 }
 

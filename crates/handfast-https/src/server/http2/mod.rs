@@ -174,8 +174,7 @@ impl<H: Handler> Http2<H> {
         self.has_bodies |= !end;
         let body = (!end).then(|| Incoming::new(length));
         let arriving = body.clone().map(|body| Arriving::new(body, expects));
-        let silence = self.shared.limits.read;
-        let request = head.map(|()| RequestBody::new(body, silence));
+        let request = head.map(|()| RequestBody::new(body, &self.shared.limits));
         let answer = answer(
             Arc::clone(&self.shared),
             Rc::clone(&self.connection),

@@ -182,7 +182,7 @@ pub(crate) struct UploadTable {
     #[serde(default)]
     #[schemars(extend("default" = 32))]
     pub(crate) files_max: Option<At<NonZeroUsize>>,
-    /// Uploads at once.
+    /// Uploads at once; clients of one address have at most half of them, rounded up.
     #[serde(default)]
     #[schemars(extend("default" = 16))]
     pub(crate) uploads_max: Option<At<NonZeroUsize>>,

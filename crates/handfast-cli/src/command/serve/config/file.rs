@@ -91,6 +91,9 @@ pub(crate) struct LimitsTable {
     /// Of silence while the body of a request is waited for.
     #[schemars(extend("default" = "30s"))]
     pub(crate) read: Option<At<Time>>,
+    /// Bytes a second that a client must send of a request's body, on average over `read`; 0 is no limit.
+    #[schemars(extend("default" = 128))]
+    pub(crate) read_rate_min: Option<At<u32>>,
     /// Size of a request head; less than 8 KiB is 8 KiB.
     #[schemars(extend("default" = "32KiB"))]
     pub(crate) head_bytes_max: Option<At<Size>>,

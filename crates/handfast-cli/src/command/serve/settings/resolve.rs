@@ -471,6 +471,7 @@ fn limits(table: &LimitsTable, problems: &mut Vec<Problem>) -> Limits {
     limits.write = time(&table.write, limits.write);
     limits.write_rate_min = or(&table.write_rate_min, limits.write_rate_min);
     limits.read = time(&table.read, limits.read);
+    limits.read_rate_min = or(&table.read_rate_min, limits.read_rate_min);
     limits.head_bytes_max = size(&table.head_bytes_max, limits.head_bytes_max);
     limits.fields_max = count(&table.fields_max, limits.fields_max);
     let streams = table.streams_max.as_ref().map(|count| count.value.get());

@@ -132,6 +132,7 @@ pub(in crate::command::serve) fn file(settings: &Settings) -> File {
             write: set(Time(limits.write)),
             write_rate_min: set(limits.write_rate_min),
             read: set(Time(limits.read)),
+            read_rate_min: set(limits.read_rate_min),
             head_bytes_max: bytes(limits.head_bytes_max),
             fields_max: NonZeroUsize::new(limits.fields_max).map(at),
             streams_max: NonZeroU32::new(limits.streams_max).map(at),
