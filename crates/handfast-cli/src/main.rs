@@ -25,6 +25,8 @@ mod identity_args;
 mod nearest;
 mod output;
 mod passphrase;
+#[cfg(unix)]
+mod poll;
 mod proxy_args;
 mod runtime;
 mod secret;

@@ -14,11 +14,12 @@ use handfast_dial::{StartTls, connect_tcp, connect_unix, refuse_number};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use super::poll::{self, Signals};
 use super::serial::SerialLine;
+use super::signals::{Signals, set_nonblocking};
 use super::target::{Target, authority};
 use crate::failure::{Failure, code, plain};
 use crate::output;
+use crate::poll;
 
 /// How long a command may take to end after its input has ended, before it is killed.
 const CHILD_ENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -124,7 +125,7 @@ impl PolledChannel {
     fn new(ends: Ends, leads_to: String) -> io::Result<Self> {
         let channel = Self { ends, leads_to };
         for fd in [channel.reader(), channel.writer()].into_iter().flatten() {
-            poll::set_nonblocking(fd)?;
+            set_nonblocking(fd)?;
         }
         Ok(channel)
     }

@@ -2,10 +2,10 @@
 
 mod channel;
 mod negotiate;
-mod poll;
 mod probing;
 mod serial;
 mod session;
+mod signals;
 mod stdio;
 mod target;
 mod telling;
@@ -23,8 +23,8 @@ use handfast_dial::{StartTls, refuse_number};
 
 use self::channel::{Listener, PolledChannel};
 use self::negotiate::{Deadline, begin_tls, handshake};
-use self::poll::Signals;
 use self::session::{Closing, Outcome, Session, Why};
+use self::signals::Signals;
 use self::stdio::Input;
 use self::target::{Target, authority};
 use crate::clock::unix_now;

@@ -8,7 +8,8 @@ use handfast_dial::{ConnectError, StartTlsDialogue, StartTlsError};
 use rustix::event::{PollFd, PollFlags};
 
 use super::channel::{PolledChannel, Received, Sent};
-use super::poll::{self, Signals};
+use super::signals::Signals;
+use crate::poll;
 
 /// A deadline, and the limit that it results from.
 #[derive(Debug, Clone, Copy)]

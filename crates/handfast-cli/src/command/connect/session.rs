@@ -13,8 +13,9 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::channel::{PolledChannel, Received, Sent};
 use super::negotiate::failed;
-use super::poll::{self, Signals};
+use super::signals::Signals;
 use super::stdio::{Input, Output, Typed, Written};
+use crate::poll;
 
 /// One read of standard input: the capacity of a pipe.
 const INPUT_BYTES: usize = 64 * 1024;

@@ -4,10 +4,13 @@
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::io::Errno;
+
+use crate::poll;
 
 /// How much a pipe that polls as writable accepts without blocking (POSIX's `PIPE_BUF` on Linux).
 const CAUTIOUS_BYTES: usize = 4096;
@@ -158,11 +161,7 @@ impl Output {
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<Written> {
         let bytes = if matches!(self.way, Way::Cautious) {
             let mut fds = [self.poll_fd(true)];
-            let now = Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            };
-            if !matches!(poll(&mut fds, Some(&now)), Ok(1..)) {
+            if !matches!(poll::wait(&mut fds, Some(Instant::now())), Ok(true)) {
                 return Ok(Written::Nothing);
             }
             bytes.get(..CAUTIOUS_BYTES).unwrap_or(bytes)

@@ -165,21 +165,14 @@ impl Screen {
     /// passed.
     #[cfg(unix)]
     fn ready(&self, count: usize, deadline: Instant) -> Option<usize> {
-        use rustix::event::{PollFd, PollFlags, poll};
+        use rustix::event::{PollFd, PollFlags};
         let stdout = io::stdout();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
-            match poll(
-                &mut asked,
-                rustix::time::Timespec::try_from(left).ok().as_ref(),
-            ) {
-                Ok(0) => return None,
-                // The write reports errors.
-                Ok(_) => return Some(count.min(READY_BYTES)),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return Some(count),
-            }
+        let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
+        match crate::poll::wait(&mut asked, Some(deadline)) {
+            Ok(false) => None,
+            // The write reports errors.
+            Ok(true) => Some(count.min(READY_BYTES)),
+            Err(_) => Some(count),
         }
     }
 

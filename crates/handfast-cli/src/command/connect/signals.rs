@@ -1,36 +1,11 @@
-//! Waiting for several descriptors and signals.
+//! Signals as a descriptor that can be waited for with others.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-
-/// Waits until one of `fds` is ready; `false` if the time limit passes first.
-pub(super) fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) -> io::Result<bool> {
-    loop {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let left = left.map(|left| Timespec {
-            tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
-        match poll(fds, left.as_ref()) {
-            Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Ok(false),
-            // A handled signal interrupts the call, and has written to the pipe that is polled.
-            Ok(0) | Err(Errno::INTR) => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Whether it is ready. Errors and hang-ups are reported by the next read or write.
-pub(super) fn is_ready(fd: &PollFd<'_>) -> bool {
-    !fd.revents().is_empty()
-}
 
 /// The signals that end the program gracefully.
 #[derive(Debug)]
