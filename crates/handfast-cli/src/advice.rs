@@ -106,6 +106,7 @@ const ROWS: &[Row] = &[
         SERVERS,
         Says::Always("--client-ca FILE; `handfast ca issue --client NAME`"),
     ),
+    row("plain-http", &["get"], Says::Always("or --allow-http")),
     row(
         "unsupported-content-coding",
         &["get"],

@@ -19,7 +19,7 @@ macro_rules! exit_codes {
 
 exit_codes! {
     SUCCESS = 0: "Success: everything arrived complete, and every check passed.",
-    OTHER = 1: "A failure without a code of its own, or a URL whose scheme is not https.",
+    OTHER = 1: "A failure without a code of its own, or a URL whose scheme is not https, nor http with `get --allow-http`.",
     USAGE = 2: "The arguments are wrong.",
     BAD_URL = 3: "The URL or the server name is malformed.",
     RESOLVE_PROXY = 5: "The proxy's name does not resolve.",

@@ -404,8 +404,9 @@ async fn each_response_knows_its_connection() {
             assert_eq!(connection.peer_address.port(), fixture.port);
             assert!(connection.local_address.unwrap().ip().is_loopback());
             assert_eq!(connection.proxy, None);
-            assert_eq!(connection.report.alpn.as_deref(), Some(alpn.as_bytes()));
-            assert!(connection.report.peer.is_some() && !connection.report.peer_chain.is_empty());
+            let report = connection.report.as_ref().unwrap();
+            assert_eq!(report.alpn.as_deref(), Some(alpn.as_bytes()));
+            assert!(report.peer.is_some() && !report.peer_chain.is_empty());
             assert!(connection.setup.handshake > Duration::ZERO);
             let times = response.times();
             assert!(times.connection <= times.head);

@@ -10,6 +10,8 @@
 //! | FIN without `close_notify` | complete, remark | truncated | truncated |
 //! | reset | complete, remark | truncated | truncated |
 //!
+//! Without TLS a body that ends with the connection is complete by a FIN: there is no other end.
+//!
 //! Over HTTP/2 the stream's own end decides, and what the connection does is a remark at most.
 
 use std::fmt;
@@ -29,6 +31,8 @@ pub enum Framing {
     Chunked,
     /// Everything up to the end of the connection.
     UntilClose,
+    /// Everything up to the end of a connection without TLS: nothing shows that this was all.
+    UntilFin,
     /// An HTTP/2 stream, which ends with `END_STREAM` (RFC 9113, section 5.1), and the length that was
     /// announced besides.
     Stream(Option<u64>),
@@ -41,13 +45,13 @@ impl Framing {
             Self::NoBody => Some(0),
             Self::Length(length) => Some(length),
             Self::Stream(length) => length,
-            Self::Chunked | Self::UntilClose => None,
+            Self::Chunked | Self::UntilClose | Self::UntilFin => None,
         }
     }
 
     /// Does the body bring its own end, without the help of the connection's?
     pub fn ends_itself(self) -> bool {
-        !matches!(self, Self::UntilClose)
+        !matches!(self, Self::UntilClose | Self::UntilFin)
     }
 }
 
@@ -58,6 +62,7 @@ impl fmt::Display for Framing {
             Self::Length(length) => write!(f, "content-length: {length}"),
             Self::Chunked => f.write_str("chunked"),
             Self::UntilClose => f.write_str("until the connection ends"),
+            Self::UntilFin => f.write_str("until the connection ends, without TLS"),
             Self::Stream(Some(length)) => {
                 write!(f, "HTTP/2 stream, content-length: {length}")
             }
@@ -125,11 +130,16 @@ pub fn judge(framing: Framing, received: u64, framed_end: bool, ending: Option<E
         Framing::Chunked => framed_end,
         Framing::Stream(length) => framed_end && length.is_none_or(|length| length == received),
         Framing::UntilClose => ending == Some(Ending::CloseNotify),
+        // RFC 9112, section 9.8: without TLS there is no more to be had than a close that is no reset.
+        Framing::UntilFin => matches!(ending, Some(Ending::CloseNotify | Ending::Premature)),
     };
     if whole {
         Verdict::Whole(Whole {
             bytes: received,
-            remark: ending.filter(|ending| *ending != Ending::CloseNotify),
+            remark: ending.filter(|ending| match framing {
+                Framing::UntilFin => *ending == Ending::Reset,
+                _ => *ending != Ending::CloseNotify,
+            }),
         })
     } else {
         Verdict::Truncated {
@@ -174,6 +184,7 @@ mod tests {
             (Framing::UntilClose, 10, true, "-=--"),
             (Framing::UntilClose, 10, false, "-=--"),
             (Framing::UntilClose, 0, false, "-=--"),
+            (Framing::UntilFin, 10, false, "-==-"),
             (Framing::Stream(None), 10, true, "==~~"),
             (Framing::Stream(None), 10, false, "----"),
             (Framing::Stream(Some(10)), 10, true, "==~~"),
@@ -194,6 +205,7 @@ mod tests {
             any::<u64>().prop_map(Framing::Length),
             Just(Framing::Chunked),
             Just(Framing::UntilClose),
+            Just(Framing::UntilFin),
             any::<Option<u64>>().prop_map(Framing::Stream),
         ]
     }
@@ -214,9 +226,11 @@ mod tests {
                 prop_assert!(framed_end
                     || framing == Framing::NoBody
                     || framing == Framing::Length(received)
-                    || ending == Some(Ending::CloseNotify));
+                    || ending == Some(Ending::CloseNotify)
+                    || framing == Framing::UntilFin && ending == Some(Ending::Premature));
                 prop_assert_eq!(whole.remark().is_some(),
-                    matches!(ending, Some(Ending::Premature | Ending::Reset)));
+                    matches!(ending, Some(Ending::Premature | Ending::Reset))
+                        && framing != Framing::UntilFin);
             }
         }
     }

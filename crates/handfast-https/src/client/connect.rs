@@ -1,8 +1,9 @@
-//! From an origin to a secured stream: resolve, connect, handshake, with the phase of each error.
+//! From an origin to a stream: resolve, connect, handshake (for https), with the phase of each error.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use handfast::{ClientContext, Phase};
+use handfast::{ClientContext, Phase, Report};
 use handfast_dial::{Dialer, Dialled, Progress};
 use tokio::net::TcpStream;
 
@@ -11,7 +12,8 @@ use super::event::{Callbacks, Event};
 use super::facts::SetupTimes;
 use super::origin::Origin;
 use super::settings::Settings;
-use super::tls_stream::{Channel, TlsStream};
+use super::stream::{Plain, Stream};
+use super::tls_stream::Channel;
 
 /// Connects, through a proxy if one is set, and completes the handshake; reports each phase after the first to `reached`.
 pub(super) async fn open(
@@ -20,10 +22,13 @@ pub(super) async fn open(
     origin: &Origin,
     callbacks: &Callbacks,
     reached: impl Fn(Phase),
-) -> Result<(TlsStream, Way), Error> {
+) -> Result<(Stream, Option<Arc<Report>>, Way), Error> {
     let (socket, mut way) = reach(settings, origin, callbacks, &reached).await?;
-    reached(Phase::Handshake);
     let channel: Box<dyn Channel> = Box::new(socket);
+    if origin.is_plain {
+        return Ok((Stream::Plain(Plain::new(channel)), None, way));
+    }
+    reached(Phase::Handshake);
     let mut stream = context
         .secure_async(&origin.host, channel)
         .await
@@ -32,8 +37,9 @@ pub(super) async fn open(
     // directions together, in `patience.rs`.
     stream.set_flush_on_read(false);
     stream.set_timeouts(&handfast::Timeouts::NONE);
-    way.setup.handshake = stream.report().handshake;
-    Ok((stream, way))
+    let report = Arc::clone(stream.report());
+    way.setup.handshake = report.handshake;
+    Ok((Stream::Tls(Box::new(stream)), Some(report), way))
 }
 
 /// How a server was reached.

@@ -47,6 +47,11 @@ pub enum Event<'e> {
         /// What was agreed on, and who the server is.
         report: &'e Report,
     },
+    /// The connection has no TLS: the URL's scheme is http.
+    Unsecured {
+        /// Where it leads.
+        address: SocketAddr,
+    },
     /// The handshake failed, and the server is being asked what it would have taken, or for its clock.
     Probing {
         /// What it failed with.

@@ -22,8 +22,8 @@ pub struct ConnectionFacts {
     /// The proxy that it goes through, as `host:port`.
     pub proxy: Option<String>,
     /// The handshake: versions, cipher suite, application protocol, whether it resumed a session, and the peer's
-    /// certificate chain and identity.
-    pub report: Arc<Report>,
+    /// certificate chain and identity. `None` without TLS, for a URL of the scheme http.
+    pub report: Option<Arc<Report>>,
     /// How long it took to make it.
     pub setup: SetupTimes,
 }
@@ -36,7 +36,7 @@ impl ConnectionFacts {
 
     /// Did its handshake resume a session of an earlier connection (RFC 8446, section 2.2)?
     pub fn is_resumed(&self) -> bool {
-        self.report.resumed
+        self.report.as_ref().is_some_and(|report| report.resumed)
     }
 }
 

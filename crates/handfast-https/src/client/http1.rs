@@ -12,14 +12,14 @@ use std::time::Duration;
 use handfast::{CloseOutcome, Ending, NetworkCause, Phase, ReadOutcome, Traffic};
 use handfast_http::h1::{self, Found, response};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::io::AsyncWrite as _;
 use tokio::time::{Sleep, sleep};
 
 use super::error::{Error, Truncation};
 use super::patience::Moving;
 use super::places::Place;
 use super::request::Written;
-use super::tls_stream::{self, TlsStream, is_end};
+use super::stream::Stream;
+use super::tls_stream::is_end;
 use super::upload::Outflow;
 
 /// A response head larger than this is an attack or a mistake: real ones have a few kilobytes.
@@ -44,7 +44,7 @@ const HEAD_KEPT: usize = 4 * 1024;
 /// A connection that speaks HTTP/1.1.
 #[derive(Debug)]
 pub(super) struct Http1 {
-    stream: TlsStream,
+    stream: Stream,
     /// Given back when it is closed.
     place: Place,
     request: Outgoing,
@@ -123,7 +123,7 @@ pub(super) enum Broken {
 }
 
 impl Http1 {
-    pub(super) fn new(stream: TlsStream, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, place: Place) -> Self {
         Self {
             before: stream.traffic(),
             stream,
@@ -143,7 +143,7 @@ impl Http1 {
         }
     }
 
-    pub(super) fn stream(&self) -> &TlsStream {
+    pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
 
@@ -248,7 +248,7 @@ impl Http1 {
             let slices = request.written.slices(request.sent);
             if slices.iter().all(|slice| slice.is_empty()) {
                 if let Some(asking) = &mut request.asking {
-                    if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(cx)) {
+                    if let Err(error) = ready!(self.stream.poll_flush(cx)) {
                         break Err(error);
                     }
                     ready!(asking.poll_agreed(cx));
@@ -258,7 +258,7 @@ impl Http1 {
                     continue;
                 }
                 let Some(outflow) = &mut request.outflow else {
-                    break ready!(Pin::new(&mut self.stream).poll_flush(cx));
+                    break ready!(self.stream.poll_flush(cx));
                 };
                 let piece = outflow.poll_piece(cx);
                 request.held = piece.is_pending();
@@ -276,7 +276,7 @@ impl Http1 {
                         return Poll::Ready(());
                     }
                     // The server gets what there is.
-                    Poll::Pending => match Pin::new(&mut self.stream).poll_flush(cx) {
+                    Poll::Pending => match self.stream.poll_flush(cx) {
                         Poll::Ready(Err(error)) => break Err(error),
                         _ => return Poll::Pending,
                     },
@@ -285,7 +285,7 @@ impl Http1 {
                 continue;
             }
             let slices = slices.map(IoSlice::new);
-            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices)) {
+            match ready!(self.stream.poll_write_vectored(cx, &slices)) {
                 Ok(count) => request.sent += count,
                 Err(error) => break Err(error),
             }
@@ -549,7 +549,7 @@ impl Http1 {
     /// Closes in order within the limit: `close_notify`, FIN, and the server's end.
     pub(super) async fn close(self, limit: Duration) -> CloseOutcome {
         let Self { stream, place, .. } = self;
-        let outcome = tls_stream::close(stream, limit).await;
+        let outcome = stream.close(limit).await;
         drop(place);
         outcome
     }

@@ -52,6 +52,7 @@ mod response;
 mod send;
 mod settings;
 mod shared;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls_stream;

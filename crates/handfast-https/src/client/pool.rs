@@ -383,6 +383,7 @@ mod tests {
         let origin = |port| Origin {
             host: "localhost".to_owned(),
             port,
+            is_plain: false,
         };
         for port in 1..1000 {
             let Found::Make(making) = pool.find(&origin(port)) else {

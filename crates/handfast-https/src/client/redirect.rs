@@ -18,6 +18,8 @@ pub(super) struct Rules {
     pub(super) keeps_post: Vec<StatusCode>,
     /// The URL that redirects becomes the `Referer`.
     pub(super) sets_referer: bool,
+    /// They may lead to http, where the request allows that at all. By default those from http.
+    pub(super) to_http: Option<bool>,
 }
 
 /// The request that a response redirects to; `None` when it does not redirect.
@@ -47,7 +49,8 @@ pub(super) fn next(
     if url.fragment().is_none() {
         url.set_fragment(request.url.fragment());
     }
-    let url = check_scheme(url, Some(&request.url))?;
+    let may_be_plain = request.allows_http && rules.to_http.unwrap_or_else(|| request.is_plain());
+    let url = check_scheme(url, Some(&request.url), may_be_plain)?;
 
     let mut next = Request {
         url,
@@ -203,6 +206,29 @@ mod tests {
             .unwrap()
             .1;
         assert_eq!(url, "https://a.example/#frag");
+    }
+
+    #[test]
+    fn http_leads_to_http_only_if_that_is_allowed() {
+        let follows = |from: &str, to_http: Option<bool>| {
+            let request = Request::new_allowing_http(Method::GET, from).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, HeaderValue::from_static("http://b.example/"));
+            let rules = Rules {
+                to_http,
+                ..Rules::default()
+            };
+            next(&request, StatusCode::FOUND, &headers, &rules).is_ok()
+        };
+        for (from, to_http, expected) in [
+            ("http://a.example/", None, true),
+            ("https://a.example/", None, false),
+            ("https://a.example/", Some(true), true),
+            ("http://a.example/", Some(false), false),
+        ] {
+            assert_eq!(follows(from, to_http), expected, "{from} {to_http:?}");
+        }
+        assert!(Request::get("http://a.example/").is_err());
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Request {
     /// Over HTTP/1.1 the server is asked before a body of more bytes is sent.
     pub(super) asks_above: Option<u64>,
     pub(super) observer: Option<Callback>,
+    /// Its URL, and those that it is redirected to, may be without TLS.
+    pub(super) allows_http: bool,
 }
 
 /// Secrets are not shown.
@@ -60,6 +62,20 @@ impl Request {
     /// [`Error::InvalidUrl`]; [`Error::PlainHttp`] or [`Error::UnsupportedScheme`] when its scheme is
     /// another than `https`.
     pub fn new(method: Method, url: &str) -> Result<Self, Error> {
+        Self::of(method, url, false)
+    }
+
+    /// A request of this URL, whose scheme may be `http`: then there is no TLS, and anyone on the path can read and change
+    /// what goes over it. Redirects of such a URL may lead to others; redirects from `https` to `http` still fail, unless
+    /// [`ClientBuilder::redirects_to_http`](super::ClientBuilder::redirects_to_http) allows them.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn new_allowing_http(method: Method, url: &str) -> Result<Self, Error> {
+        Self::of(method, url, true)
+    }
+
+    fn of(method: Method, url: &str, allows_http: bool) -> Result<Self, Error> {
         let parsed = Url::parse(url).map_err(|error| Error::InvalidUrl {
             text: text_without_credentials(url),
             problem: error.to_string(),
@@ -71,12 +87,13 @@ impl Request {
         })?;
         let mut request = Self {
             method,
-            url: check_scheme(parsed, None)?,
+            url: check_scheme(parsed, None, allows_http)?,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             upload: None,
             asks_above: None,
             observer: None,
+            allows_http,
         };
         request.move_credentials();
         Ok(request)
@@ -138,6 +155,11 @@ impl Request {
     /// Its URL, without credentials.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// Is its URL one without TLS?
+    pub fn is_plain(&self) -> bool {
+        self.url.scheme() == "http"
     }
 
     /// Its header fields.
@@ -209,6 +231,7 @@ impl Request {
                 None => String::new(),
             },
             port: self.url.port_or_known_default().unwrap_or(443),
+            is_plain: self.is_plain(),
         }
     }
 
@@ -475,9 +498,14 @@ const CONNECTION_FIELDS: [&str; 5] = [
 ];
 
 /// Only https is fetched.
-pub(super) fn check_scheme(url: Url, redirected_from: Option<&Url>) -> Result<Url, Error> {
+pub(super) fn check_scheme(
+    url: Url,
+    redirected_from: Option<&Url>,
+    allows_http: bool,
+) -> Result<Url, Error> {
     match url.scheme() {
-        "https" if url.host_str().is_none_or(str::is_empty) => {}
+        "https" | "http" if url.host_str().is_none_or(str::is_empty) => {}
+        "http" if allows_http => return Ok(url),
         "https" => return Ok(url),
         "http" => {
             return Err(Error::PlainHttp {

@@ -67,12 +67,15 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of_http1(head: h1::response::Head) -> Self {
+    pub(super) fn of_http1(head: h1::response::Head, is_plain: bool) -> Self {
         Self {
             version: head.version,
             status: head.status,
             fields: head.fields,
-            framing: head.framing.into(),
+            framing: match Framing::from(head.framing) {
+                Framing::UntilClose if is_plain => Framing::UntilFin,
+                framing => framing,
+            },
             persistent: head.persistent,
             length_and_chunks: head.length_and_chunks,
         }
@@ -290,9 +293,9 @@ impl Response {
         self.times
     }
 
-    /// The handshake of its connection, and who the server is.
-    pub fn report(&self) -> Arc<Report> {
-        Arc::clone(&self.link.facts.report)
+    /// The handshake of its connection, and who the server is. `None` without TLS, for a URL of the scheme http.
+    pub fn report(&self) -> Option<Arc<Report>> {
+        self.link.facts.report.clone()
     }
 
     /// Where its connection leads.
@@ -578,6 +581,7 @@ impl Response {
         if head.length_and_chunks {
             finished.oddities.push(Oddity::LengthAndChunks);
         }
+        let is_plain = link.facts.report.is_none();
         let address = link.facts.peer_address;
         let limit = patience.at_most(shared.settings.close_wait);
         match link.over {
@@ -590,7 +594,12 @@ impl Response {
             Over::Http2(exchange) => finished.end_http2(exchange, &shared, limit).await,
         }
         // A body that brings its own end is whole however the connection ends; that is a remark.
-        if let Verdict::Whole(judged) = judge(head.framing, received, true, finished.ending) {
+        // Without TLS every connection ends by a FIN: that is no remark.
+        let ending = match finished.ending {
+            Some(Ending::Premature) if is_plain && head.framing.ends_itself() => None,
+            ending => ending,
+        };
+        if let Verdict::Whole(judged) = judge(head.framing, received, true, ending) {
             finished.whole = judged;
         }
         callbacks.tell(&Event::Completed {

@@ -22,6 +22,7 @@ use super::request::{Request, Target};
 use super::response::{Carrier, Head, Response};
 use super::settings::{ClientBuilder, Settings};
 use super::shared::Shared;
+use super::stream::Stream;
 use super::{connect, probing, redirect};
 
 /// How often a request is sent again that the server has not processed: a server that is restarting may
@@ -279,33 +280,39 @@ impl Client {
         let reached = || *phase.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = patience.wait(reached, opening).await;
         let opened = opened.map_err(Error::from).and_then(|opened| opened);
-        let (stream, way) = match opened.map_err(|error| error.with_server_name(&origin.host)) {
-            Ok(opened) => opened,
-            Err(Error::Connection(error)) => {
-                return Err(
-                    probing::clarify(settings, origin, callbacks, error, patience)
-                        .await
-                        .into(),
-                );
-            }
-            Err(error) => return Err(error),
-        };
-        callbacks.tell(&Event::Secured {
-            report: stream.report(),
-        });
+        let (stream, report, way) =
+            match opened.map_err(|error| error.with_server_name(&origin.host)) {
+                Ok(opened) => opened,
+                Err(Error::Connection(error)) => {
+                    return Err(
+                        probing::clarify(settings, origin, callbacks, error, patience)
+                            .await
+                            .into(),
+                    );
+                }
+                Err(error) => return Err(error),
+            };
+        match &report {
+            Some(report) => callbacks.tell(&Event::Secured { report }),
+            None => callbacks.tell(&Event::Unsecured {
+                address: way.address,
+            }),
+        }
+        let alpn = report.as_deref().and_then(|report| report.alpn.as_deref());
+        let is_http2 = alpn == Some(b"h2");
         let opened = Arc::new(Opened::new(ConnectionFacts {
             number: self.0.number(),
             exchanges_before: 0,
             peer_address: way.address,
             local_address: way.local,
             proxy: way.proxy,
-            report: Arc::clone(stream.report()),
+            report,
             setup: way.setup,
         }));
-        let (speaks, claim) = match stream.report().alpn.as_deref() {
-            Some(b"h2") => {
+        let (speaks, claim) = match stream {
+            Stream::Tls(stream) if is_http2 => {
                 let (client, origin) = (Arc::downgrade(&self.0), origin.clone());
-                let shared = http2::Shared::start(stream, place, move || {
+                let shared = http2::Shared::start(*stream, place, move || {
                     if let Some(client) = client.upgrade() {
                         client.rested(&origin);
                     }
@@ -313,7 +320,7 @@ impl Client {
                 let claim = Some(shared.claim());
                 (Speaks::Http2(shared), claim)
             }
-            _ => (Speaks::Http1(Box::new(Http1::new(stream, place))), None),
+            stream => (Speaks::Http1(Box::new(Http1::new(stream, place))), None),
         };
         Ok(Connection {
             opened,
@@ -357,7 +364,7 @@ impl Client {
                 match head {
                     Ok(head) => Ok((
                         Carrier::of_http1(http1, opened, facts, origin),
-                        Head::of_http1(head),
+                        Head::of_http1(head, origin.is_plain),
                     )),
                     Err(error) => Err(http2::NoResponse {
                         again: match http1.has_answered() {

@@ -121,6 +121,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Follows redirects to `http`, of requests that allow http ([`Request::new_allowing_http`](super::Request::new_allowing_http)):
+    /// with `true` also from `https`, with `false` none, which then are [`Error::PlainHttp`](super::Error::PlainHttp). Default: those from `http` alone.
+    pub fn redirects_to_http(mut self, on: bool) -> Self {
+        self.0.redirects.to_http = Some(on);
+        self
+    }
+
     /// The longest time without a byte in either direction, from the request on. Default: 60 s; none where
     /// [`total_max`](Self::total_max) limits all of it.
     pub fn silence_max(mut self, limit: Option<Duration>) -> Self {

@@ -119,7 +119,9 @@ async fn fetch(stage: &Stage, context: &ClientContext, path: &str, expect: Expec
     let mut lines = Vec::new();
     let exchange = async {
         let mut response = client.send(Request::get(&url)?).await?;
-        lines.extend(handshake_lines(&response.report()));
+        if let Some(report) = response.report() {
+            lines.extend(handshake_lines(&report));
+        }
         lines.push(reply_line(path, &response));
         response.bytes(PAGE_BYTES_MAX).await?;
         let report = response.report();
@@ -134,9 +136,10 @@ async fn fetch(stage: &Stage, context: &ClientContext, path: &str, expect: Expec
             if let Some((_, outcome)) = closed.first() {
                 lines.push(format!("closed in two phases: {outcome}"));
             }
+            let verified = report.filter(|report| report.peer.is_some());
             match expect {
-                Expect::FullHandshake => !report.resumed && report.peer.is_some(),
-                Expect::Resumed => report.resumed && report.peer.is_some(),
+                Expect::FullHandshake => verified.is_some_and(|report| !report.resumed),
+                Expect::Resumed => verified.is_some_and(|report| report.resumed),
                 Expect::ClientNamed => server.iter().any(|line| line.contains(stage::CLIENT_NAME)),
             }
         }

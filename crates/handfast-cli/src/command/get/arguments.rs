@@ -15,7 +15,6 @@ use super::credentials::CredentialArgs;
 use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
 use super::offer::OfferArgs;
-use super::outcome::explained;
 use super::ranges::RangeArgs;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
@@ -41,7 +40,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) receiving: ReceivingArgs,
     #[command(flatten)]
-    protocols: ProtocolArgs,
+    pub(super) protocols: ProtocolArgs,
     #[command(flatten)]
     condition: ConditionArgs,
     #[command(flatten)]
@@ -194,7 +193,7 @@ impl Args {
             .map(|(number, typed)| {
                 let url = body.url(with_scheme(typed), number);
                 let method = self.method(&body, number)?;
-                let mut request = Request::new(method, &url).map_err(explained)?;
+                let mut request = self.protocols.request(method, &url)?;
                 credentials.put_into(&mut request)?;
                 let secrets = std::mem::replace(request.headers_mut(), headers.clone());
                 for (name, value) in &secrets {

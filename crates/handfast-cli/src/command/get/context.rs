@@ -44,6 +44,9 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
     if let Some(limit) = args.redirects_max() {
         client = client.redirects_max(limit);
     }
+    if let Some(is_allowed) = args.protocols.redirects_to_http() {
+        client = client.redirects_to_http(is_allowed);
+    }
     client = client
         .redirects_keep_post(args.redirects_with_post())
         .redirects_keep_credentials(args.trusts_redirects())

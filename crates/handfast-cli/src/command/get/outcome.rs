@@ -29,7 +29,7 @@ pub(super) fn explained(error: Error) -> Failure {
         Error::File { .. } | Error::DownloadRunning { .. } => code::WRITE,
         Error::Truncated(truncation) => match (&truncation.failure, truncation.framing) {
             (Some(failure), _) => exit_code(failure),
-            (None, None | Some(Framing::UntilClose)) => code::RECEIVE,
+            (None, None | Some(Framing::UntilClose | Framing::UntilFin)) => code::RECEIVE,
             (None, Some(_)) => code::SHORT_BODY,
         },
         _ => code::RECEIVE,

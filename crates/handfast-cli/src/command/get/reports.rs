@@ -48,7 +48,7 @@ fn line(transfer: &Transfer) -> Value {
     let failure = transfer.failure.as_ref();
     let connection = transfer.connection.as_ref();
     let report = connection
-        .map(|facts| &*facts.report)
+        .and_then(|facts| facts.report.as_deref())
         .or_else(|| last.and_then(|step| step.report.as_deref()));
     json!({
         "schema": SCHEMA,

@@ -1,8 +1,11 @@
-//! Which URLs are fetched, and by which protocols that may happen: of those that curl knows, https alone is spoken.
+//! Which URLs are fetched, and by which protocols that may happen: of those that curl knows https, and http if it is allowed.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use handfast_https::client::Request;
+use http::Method;
 
 use super::data::typed;
+use super::outcome::explained;
 use crate::failure::{Failure, code};
 
 /// The URLs, in the order in which they were typed.
@@ -63,38 +66,91 @@ impl UrlArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
 pub(super) struct ProtocolArgs {
-    /// Allow these protocols, in curl's syntax, such as `=https`; plain HTTP is never spoken
-    #[arg(long, value_name = "PROTOCOLS", value_parser = allows_https, allow_hyphen_values = true)]
-    proto: Option<bool>,
-    /// The same for redirects
-    #[arg(long, value_name = "PROTOCOLS", value_parser = allows_https, allow_hyphen_values = true)]
-    proto_redir: Option<bool>,
+    /// Also fetch http:// URLs, without TLS: neither encrypted nor verified
+    #[arg(long)]
+    allow_http: bool,
+    /// Allow these protocols, in curl's syntax, such as `=https`; http takes --allow-http as well
+    #[arg(long, value_name = "PROTOCOLS", value_parser = protocols, allow_hyphen_values = true)]
+    proto: Option<Protocols>,
+    /// The same for redirects; those from https to http are followed only if http is named here
+    #[arg(long, value_name = "PROTOCOLS", value_parser = protocols, allow_hyphen_values = true)]
+    proto_redir: Option<Protocols>,
     /// Read no configuration file: none is read
     #[arg(short = 'q', long)]
     disable: bool,
 }
 
 impl ProtocolArgs {
-    /// Refuses to work without https.
+    /// Refuses to work without https, unless http is spoken.
     pub(super) fn check(&self, follows: bool) -> Result<(), Failure> {
-        let option = match (self.proto, self.proto_redir) {
-            (Some(false), _) => "--proto",
-            (_, Some(false)) if follows => "--proto-redir",
+        let leaves_none = |allowed: &Option<Protocols>| match allowed {
+            Some(allowed) => !(allowed.https || self.allow_http && allowed.http),
+            None => false,
+        };
+        let option = match (leaves_none(&self.proto), leaves_none(&self.proto_redir)) {
+            (true, _) => "--proto",
+            (_, true) if follows => "--proto-redir",
             _ => return Ok(()),
         };
-        let mut failure = Failure::usage(
+        Err(unsupported(
             format!("{option} does not allow https, and nothing else is spoken"),
             format!("add https to {option}, or leave it out"),
-        );
-        // As curl, which calls it an unsupported protocol.
-        failure.code = code::OTHER;
-        Err(failure)
+        ))
+    }
+
+    /// A request of this URL, if its protocol is allowed.
+    pub(super) fn request(&self, method: Method, url: &str) -> Result<Request, Failure> {
+        let request = match self.allow_http {
+            true => Request::new_allowing_http(method, url),
+            false => Request::new(method, url),
+        };
+        let request = request.map_err(explained)?;
+        let is_allowed = self.proto.is_none_or(|allowed| match request.is_plain() {
+            true => allowed.http,
+            false => allowed.https,
+        });
+        match is_allowed {
+            true => Ok(request),
+            false => Err(unsupported(
+                format!("--proto does not allow {}", request.url()),
+                "add its protocol to --proto, or leave that out".to_owned(),
+            )),
+        }
+    }
+
+    /// May redirects lead to http? `None` where nothing is said of it.
+    pub(super) fn redirects_to_http(&self) -> Option<bool> {
+        let allowed = self.proto_redir?;
+        match allowed.names_http {
+            true => Some(allowed.http),
+            false => (!allowed.http).then_some(false),
+        }
     }
 }
 
-/// Does this list allow https? Protocols and `all`, separated by commas; `+` adds, `-` takes away, `=` starts over.
-fn allows_https(text: &str) -> Result<bool, String> {
-    let mut allowed = true;
+/// As curl, which calls it an unsupported protocol.
+fn unsupported(what: String, fix: String) -> Failure {
+    let mut failure = Failure::usage(what, fix);
+    failure.code = code::OTHER;
+    failure
+}
+
+/// Which protocols are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Protocols {
+    https: bool,
+    http: bool,
+    /// http is there by its own name.
+    names_http: bool,
+}
+
+/// Protocols and `all`, separated by commas; `+` adds, `-` takes away, `=` starts over.
+fn protocols(text: &str) -> Result<Protocols, String> {
+    let mut allowed = Protocols {
+        https: true,
+        http: true,
+        names_http: false,
+    };
     for one in text.split(',') {
         let name = one.trim_start_matches(['+', '-', '=']);
         let signs = one.get(..one.len() - name.len()).unwrap_or_default();
@@ -103,14 +159,19 @@ fn allows_https(text: &str) -> Result<bool, String> {
                 "expected protocols separated by commas, such as =https or -all,https".into(),
             );
         }
-        let means_it = name.eq_ignore_ascii_case("https") || name.eq_ignore_ascii_case("all");
         // Of several signs the last one counts, but `=` has started over.
         if signs.contains('=') {
-            allowed = false;
+            (allowed.https, allowed.http) = (false, false);
         }
-        if means_it {
-            allowed = !signs.ends_with('-');
+        let is = |protocol: &str| name.eq_ignore_ascii_case(protocol);
+        let is_added = !signs.ends_with('-');
+        if is("https") || is("all") {
+            allowed.https = is_added;
         }
+        if is("http") || is("all") {
+            allowed.http = is_added;
+        }
+        allowed.names_http |= is("http");
     }
     Ok(allowed)
 }
@@ -134,10 +195,19 @@ mod tests {
             ("-all,+HTTPS", true),
             ("=all,-https", false),
         ] {
-            assert_eq!(allows_https(text), Ok(expected), "{text}");
+            assert_eq!(protocols(text).map(|it| it.https), Ok(expected), "{text}");
+        }
+        for (text, http, names_http) in [
+            ("=https", false, false),
+            ("=http", true, true),
+            ("all", true, false),
+            ("-http", false, true),
+        ] {
+            let found = protocols(text).unwrap();
+            assert_eq!((found.http, found.names_http), (http, names_http), "{text}");
         }
         for bad in ["", "=", "https,", "a b"] {
-            assert!(allows_https(bad).is_err(), "{bad}");
+            assert!(protocols(bad).is_err(), "{bad}");
         }
     }
 }

@@ -85,6 +85,11 @@ pub(super) fn lines(event: &Event<'_>, out: &mut Lines<'_>) {
             ));
         }
         Event::Secured { report } => secured(report, out),
+        Event::Unsecured { address } => {
+            print(format!(
+                "connection to {address}: plain HTTP, neither encrypted nor verified"
+            ));
+        }
         Event::Probing { error } => out.print(format!(
             "handshake: {}; asking the server {}",
             error.explain().what,

@@ -275,7 +275,11 @@ fn value(name: &str, transfer: &Transfer) -> Option<Value> {
             last.map_or(&transfer.method, |step| &step.method)
                 .to_string(),
         )),
-        "num_certs" => count(connection.map_or(0, |facts| facts.report.peer_chain.len())),
+        "num_certs" => count(
+            connection
+                .and_then(|facts| facts.report.as_ref())
+                .map_or(0, |report| report.peer_chain.len()),
+        ),
         "num_connects" => Value::Number(steps.iter().map(|step| step.connections).sum()),
         "num_headers" => count(response.map_or(0, |head| head.fields.len())),
         "num_redirects" => count(steps.len().saturating_sub(1)),
@@ -400,10 +404,11 @@ fn speed(bytes: u64, took: Duration) -> u64 {
 /// The server's certificates as PEM, as it sent them.
 fn certificates(transfer: &Transfer) -> String {
     let mut text = String::new();
-    let Some(facts) = &transfer.connection else {
+    let facts = transfer.connection.as_ref();
+    let Some(report) = facts.and_then(|facts| facts.report.as_ref()) else {
         return text;
     };
-    for certificate in &facts.report.peer_chain {
+    for certificate in &report.peer_chain {
         text.push_str("-----BEGIN CERTIFICATE-----\n");
         let encoded = STANDARD.encode(certificate);
         // RFC 7468, section 2: lines of 64 characters.

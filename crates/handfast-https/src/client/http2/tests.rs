@@ -41,6 +41,7 @@ async fn connection(holds: usize) -> (Shared, AsyncStream<DuplexStream>) {
     let origin = Origin {
         host: "localhost".to_owned(),
         port: 443,
+        is_plain: false,
     };
     let place = Places::new(&PoolLimits::default()).take(&origin);
     let place = place.map_err(|_| "no place").unwrap();
