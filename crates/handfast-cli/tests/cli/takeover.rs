@@ -5,7 +5,7 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -347,6 +347,122 @@ fn listeners_that_a_reload_has_added_are_taken_over() {
     signal(&second.running, "-TERM");
     ends_well(second.running);
     assert!(!other.exists());
+}
+
+#[test]
+fn an_address_that_overlaps_with_one_of_the_running_process_takes_its_place() {
+    let place = place();
+    let control = place.text("run/control");
+    let public = place.text("public");
+    let mut server = serve(&place, &["--log", "off"]);
+    let port = server.port;
+    ask_at(&client(&place), port).unwrap();
+    for address in ["0.0.0.0", "127.0.0.1", "0.0.0.0"] {
+        let listen = format!("{address}:{port}");
+        let more = [
+            "--listen",
+            &listen,
+            "--takeover",
+            &control,
+            "--log",
+            "off",
+            &public,
+        ];
+        let running = place.program("serve").args(more).start();
+        let expected = format!(
+            "listeners from process {}, which answers",
+            server.running.id()
+        );
+        running.expect_output(&expected, PATIENCE);
+        let before = std::mem::replace(&mut server, Serving { running, port });
+        ends_well(before.running);
+        ask_at(&client(&place), port).unwrap();
+    }
+    // Both at once exclude each other, as at any start; the running one goes on.
+    let both = [format!("127.0.0.1:{port}"), format!("0.0.0.0:{port}")];
+    let finished = place
+        .program("serve")
+        .args(["--listen", &both[0], "--listen", &both[1]])
+        .args(["--takeover", &control, &public])
+        .run();
+    assert!(!finished.succeeded(), "{finished}");
+    ask_at(&client(&place), port).unwrap();
+}
+
+/// The one was started in the directory of its sockets, the other elsewhere, and names them by way of a link.
+#[test]
+fn unix_sockets_are_found_by_where_they_are() {
+    let place = place();
+    let (unix, control) = (place.path("run/socket"), place.path("run/control"));
+    std::os::unix::fs::symlink(place.path("run"), place.path("link")).unwrap();
+    let start = |directory: &Path, socket: &str, control: &str| {
+        place
+            .program("serve")
+            .current_dir(directory)
+            .args(["--listen", socket, "--takeover", control, "--no-sandbox"])
+            .arg(place.path("public"))
+            .start()
+    };
+    let first = start(&place.path("run"), "unix:socket", "control");
+    first.expect_output("listening on unix:", PATIENCE);
+    let socket = format!("unix:{}", place.text("link/socket"));
+    let second = start(&place.path("public"), &socket, &place.text("link/control"));
+    let expected = format!("took over 1 listeners from process {}", first.id());
+    second.expect_output(&expected, PATIENCE);
+    ends_well(first);
+    ask(&client(&place), UnixStream::connect(&unix).unwrap()).unwrap();
+    signal(&second, "-TERM");
+    ends_well(second);
+    assert!(!unix.exists() && !control.exists());
+}
+
+#[test]
+fn a_service_manager_is_told_which_process_serves() {
+    let place = place();
+    let path = place.path("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let start = |watchdog: Option<u32>| {
+        let mut program = place.program("serve").env("NOTIFY_SOCKET", &path);
+        if let Some(pid) = watchdog {
+            // As it was told the first process.
+            program = program
+                .env("WATCHDOG_USEC", "200000")
+                .env("WATCHDOG_PID", pid.to_string());
+        }
+        program
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--takeover",
+                &place.text("run/control"),
+            ])
+            .arg(place.path("public"))
+            .start()
+    };
+    let next = || {
+        let mut buffer = [0; 1024];
+        let count = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let first = start(None);
+    assert_eq!(next(), "READY=1\nSTATUS=serving at 1 addresses");
+    let second = start(Some(first.id()));
+    let pid = second.id();
+    let ready = format!("READY=1\nMAINPID={pid}\nSTATUS=serving at 1 addresses");
+    let mut expected = vec![format!("MAINPID={pid}"), ready, "WATCHDOG=1".to_owned()];
+    while !expected.is_empty() {
+        let said = next();
+        let at = expected.iter().position(|one| *one == said);
+        match at {
+            Some(at) => drop(expected.remove(at)),
+            None => assert_eq!(said, "WATCHDOG=1"),
+        }
+    }
+    ends_well(first);
+    signal(&second, "-TERM");
+    while !next().starts_with("STOPPING=1") {}
+    ends_well(second);
 }
 
 /// How a start with this control socket fails.

@@ -192,7 +192,7 @@ fn serve(
     if args.open {
         desk::open(&addresses);
     }
-    let supervisor = Supervisor::from_environment();
+    let supervisor = Supervisor::from_environment(claim.predecessor());
     let opener = listen::opener(&args, &settings, threads);
     // Everything is open, and there is one thread.
     sandbox::enter(&args, &settings, &prepared.identities)?;

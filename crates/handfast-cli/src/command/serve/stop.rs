@@ -103,7 +103,10 @@ pub(super) fn until_stopped(
                 time
             }
         };
-        supervisor.stopping(connections);
+        match &end {
+            End::Signal => supervisor.stopping(connections),
+            End::Taken(taken, _) => supervisor.taken(taken.pid),
+        }
         if connections > 0 && !reload.settings().log.is_quiet() {
             let time = time.as_secs();
             output::note(match &end {

@@ -15,12 +15,15 @@ pub(super) struct Supervisor {
     socket: Option<std::os::unix::net::UnixDatagram>,
     /// How often it expects `WATCHDOG=1`.
     watchdog: Option<Duration>,
+    /// This process has taken over from the one that the manager knows.
+    is_successor: bool,
 }
 
 impl Supervisor {
-    /// From `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`. Connects: once the process is confined it cannot.
+    /// From `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`. Connects: once the process is confined it cannot. What is meant for the
+    /// process from which this one takes over is meant for this one.
     #[cfg(unix)]
-    pub(super) fn from_environment() -> Self {
+    pub(super) fn from_environment(predecessor: Option<u32>) -> Self {
         let Some(path) = env::var_os("NOTIFY_SOCKET") else {
             return Self::default();
         };
@@ -35,22 +38,39 @@ impl Supervisor {
             }
         };
         let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
-        let for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let ids = [Some(std::process::id()), predecessor];
+        let is_ours = |pid: u64| ids.iter().flatten().any(|id| u64::from(*id) == pid);
+        let for_us = number("WATCHDOG_PID").is_none_or(is_ours);
         let watchdog = number("WATCHDOG_USEC").filter(|micros| for_us && *micros > 0);
         Self {
             socket: Some(socket),
             watchdog: watchdog.map(Duration::from_micros),
+            is_successor: predecessor.is_some(),
         }
     }
 
     #[cfg(not(unix))]
-    pub(super) fn from_environment() -> Self {
+    pub(super) fn from_environment(_: Option<u32>) -> Self {
         Self::default()
     }
 
     /// Clients can connect.
     pub(super) fn ready(&self, listeners: usize) {
-        self.tell(&format!("READY=1\nSTATUS=serving at {listeners} addresses"));
+        let process = match self.is_successor {
+            true => format!("MAINPID={}\n", std::process::id()),
+            false => String::new(),
+        };
+        self.tell(&format!(
+            "READY=1\n{process}STATUS=serving at {listeners} addresses"
+        ));
+    }
+
+    /// Another process serves: the service is that one from now on, and goes on when this one ends. Told from here, because a manager
+    /// that listens to the main process alone takes it from no other, and because this one may end before the other has said it.
+    pub(super) fn taken(&self, successor: Option<u32>) {
+        if let Some(successor) = successor {
+            self.tell(&format!("MAINPID={successor}"));
+        }
     }
 
     /// Everything is read again; [`ready`](Self::ready) says that it was.

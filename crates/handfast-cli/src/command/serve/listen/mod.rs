@@ -121,16 +121,21 @@ impl Beginning {
             redirects_from: 0,
             counts: Vec::new(),
         };
+        let keys: Vec<_> = wanted
+            .iter()
+            .map(|one| takeover::key(&one.address.value))
+            .collect();
         for (index, one) in wanted.into_iter().enumerate() {
             let these = match &one.address.value {
                 Address::Systemd(_) => taken.remove(&index).unwrap_or_default(),
                 address if one.is_optional && !open::is_here(address) => Vec::new(),
                 address => {
                     let given = claim.take(&takeover::key(address));
-                    given
-                        .or_else(|| open::unopened(address))
-                        .into_iter()
-                        .collect()
+                    let unopened = || match claim.gives_way_to(address, &keys) {
+                        true => open::unopened(address).map(Listener::beside_own),
+                        false => open::unopened(address),
+                    };
+                    given.or_else(unopened).into_iter().collect()
                 }
             };
             if one.redirect.is_none() {

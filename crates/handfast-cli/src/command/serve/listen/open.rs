@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::TcpListener;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
 
 use handfast_https::server::{BindError, Listener};
 
@@ -26,11 +28,21 @@ pub(super) fn unopened(address: &Address) -> Option<Listener> {
     match address {
         Address::Ip(address) => Some(Listener::address(*address)),
         #[cfg(unix)]
-        Address::Unix(path) => Some(Listener::path(path)),
+        Address::Unix(path) => Some(Listener::path(absolute(path))),
         #[cfg(not(unix))]
         Address::Unix(_) => None,
         Address::Loopback(_) | Address::Everywhere(_) | Address::Systemd(_) => None,
     }
+}
+
+/// A successor in another directory removes the file by this path. As it is if a socket could not have the longer one.
+#[cfg(unix)]
+fn absolute(path: &Path) -> PathBuf {
+    /// What every system has room for in a socket's address, in bytes.
+    const PATH_MAX: usize = 100;
+    let absolute = std::path::absolute(path).ok();
+    let fits = |path: &PathBuf| path.as_os_str().len() <= PATH_MAX;
+    absolute.filter(fits).unwrap_or_else(|| path.to_owned())
 }
 
 /// Whether this machine has the address, of which another port is free.

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -19,6 +21,7 @@ use zeroize::Zeroizing;
 use super::messages::{self, DONE, HELLO, Offer, Ready, TAKEN_BACK};
 use super::offer::{Control, ControlFile};
 use super::{Key, Keys, failure};
+use crate::command::serve::config::Address;
 use crate::failure::Failure;
 use crate::output;
 
@@ -33,6 +36,8 @@ pub(in crate::command::serve) struct Claim {
     predecessor: Option<Predecessor>,
     /// With their positions in the offer.
     sockets: Vec<(usize, Key, Listener)>,
+    /// The IP addresses of all that were handed over, whatever was configured (port 0).
+    addresses: Vec<(Key, SocketAddr)>,
     taken: usize,
     /// Of those that were taken, Unix sockets whose files are removed at the end by the process that serves.
     files: Vec<Key>,
@@ -113,9 +118,10 @@ impl Claim {
         let mut descriptors = messages::receive(&stream, count)?;
         let control = descriptors.pop().ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut descriptors = descriptors.into_iter();
-        let mut sockets = Vec::new();
+        let (mut sockets, mut addresses) = (Vec::new(), Vec::new());
         for (position, offered) in offer.listeners.into_iter().enumerate() {
-            let its = descriptors.by_ref().take(offered.sockets);
+            let its: Vec<_> = descriptors.by_ref().take(offered.sockets).collect();
+            addresses.extend(address(&its).map(|address| (offered.key.clone(), address)));
             for listener in Listener::from_fds(its)? {
                 sockets.push((position, offered.key.clone(), listener));
             }
@@ -128,6 +134,7 @@ impl Claim {
             control: Some((file, UnixListener::from(control))),
             predecessor: Some(Predecessor { stream, pid }),
             sockets,
+            addresses,
             taken: 0,
             files: Vec::new(),
             ticket_keys,
@@ -151,6 +158,24 @@ impl Claim {
             self.files.push(key.to_owned());
         }
         Some(self.sockets.remove(at).2)
+    }
+
+    /// Can this address be listened on beside those of the running process that overlap with it? They are closed once this process serves:
+    /// it listens on nothing of them.
+    pub(in crate::command::serve) fn gives_way_to(
+        &self,
+        address: &Address,
+        wanted: &[Key],
+    ) -> bool {
+        let addresses = self.addresses.iter();
+        let overlapping = addresses.filter(|(_, its)| Address::Ip(*its).overlaps(address));
+        let mut keys = overlapping.map(|(key, _)| key).peekable();
+        keys.peek().is_some() && keys.all(|key| !wanted.contains(key))
+    }
+
+    /// The process from which this one takes over.
+    pub(in crate::command::serve) fn predecessor(&self) -> Option<u32> {
+        self.predecessor.as_ref().map(|predecessor| predecessor.pid)
     }
 
     /// Before this process accepts from the sockets: whether the other one has not taken them back meanwhile.
@@ -256,6 +281,12 @@ fn unusable(shown: &str, error: &io::Error) -> Failure {
         error.to_string(),
         "give a path in a directory that only this user can write to",
     )
+}
+
+/// Of sockets of one listener.
+fn address(sockets: &[OwnedFd]) -> Option<SocketAddr> {
+    let socket = sockets.first()?.try_clone().ok()?;
+    TcpListener::from(socket).local_addr().ok()
 }
 
 /// No process listens there, as far as this says.

@@ -30,6 +30,7 @@ mod unsupported;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use handfast::Explanation;
@@ -53,12 +54,18 @@ pub(super) type Keys = Rc<RefCell<HashMap<ListenerId, Key>>>;
 /// Of an address that stands for one listener, or for what systemd hands over.
 pub(super) fn key(address: &Address) -> Key {
     match address {
-        // The other process may have another working directory.
-        Address::Unix(path) => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            Address::Unix(path).to_string()
-        }
+        Address::Unix(path) => Address::Unix(located(path)).to_string(),
         _ => address.to_string(),
+    }
+}
+
+/// The other process may have another working directory, and come to this one by another link.
+fn located(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+    match (directory, path.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => path,
     }
 }
 

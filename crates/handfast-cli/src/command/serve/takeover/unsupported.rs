@@ -9,6 +9,7 @@ use handfast::ServerContext;
 use handfast_https::server::{Listener, Running};
 
 use super::{Key, Keys, failure};
+use crate::command::serve::config::Address;
 use crate::failure::Failure;
 
 #[derive(Default)]
@@ -39,6 +40,14 @@ impl Claim {
     // As on Unix.
     #[allow(clippy::needless_pass_by_ref_mut)]
     pub(in crate::command::serve) fn take(&mut self, _: &str) -> Option<Listener> {
+        None
+    }
+
+    pub(in crate::command::serve) fn gives_way_to(&self, _: &Address, _: &[Key]) -> bool {
+        false
+    }
+
+    pub(in crate::command::serve) fn predecessor(&self) -> Option<u32> {
         None
     }
 
