@@ -117,6 +117,10 @@ mod tests {
             "get: curl's jar of cookies; bench: as in wrk and h2load",
         ),
         ("-q", "get: curl's; elsewhere --quiet"),
+        (
+            "--connect-to",
+            "get: curl's; inspect: one place for one host",
+        ),
         ("--ciphers", "get: of TLS 1.2, as in curl; bench: of both"),
         ("--key-type", "of a key that is made, or of one in a file"),
         (

@@ -34,6 +34,7 @@ exit_codes! {
     TIMED_OUT = 28: "A time limit was exceeded.",
     RANGE = 33: "The server did not send the range that a download needs to go on.",
     HANDSHAKE = 35: "The TLS handshake failed.",
+    INTERFACE = 45: "The chosen local address, device or port cannot be used.",
     REDIRECTS = 47: "Too many redirects.",
     EMPTY_REPLY = 52: "The server closed the connection without a reply.",
     SEND = 55: "The request could not be sent.",

@@ -120,6 +120,7 @@ pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
             ProxyProblem::Unreachable { .. } => code::CONNECT,
             _ => code::RECEIVE,
         },
+        Cause::LocalEnd { .. } => code::INTERFACE,
         // Not curl's 7, because the cause is not the server.
         Cause::DescriptorsUsedUp { .. } | Cause::PortsUsedUp { .. } => code::OTHER,
         Cause::StartTls(error) => match error.problem {

@@ -160,7 +160,10 @@ mod tests {
             ("handfast get --outptu x https://a", "'--output'"),
             ("handfast get --insecrue https://a", "'--insecure'"),
             ("handfast get --CAfile x https://a", "'--cacert'"),
-            ("handfast get --conn 3 https://a", "'--connect-timeout'"),
+            (
+                "handfast get --connect-timout 3 https://a",
+                "'--connect-timeout'",
+            ),
             ("handfast inspect --servername x a", "'--sni'"),
             (
                 "handfast bench --concurrency 3 https://a",
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn no_typo_gets_a_dangerous_suggestion() {
         for line in [
-            "handfast get --interface eth0 https://a",
+            "handfast get --insurface eth0 https://a",
             "handfast get --secure https://a",
             "handfast get --insec https://a",
             "handfast get --no-check-certificate https://a",

@@ -5,11 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use handfast::Timeouts;
+use handfast::{Phase, Timeouts};
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
+use crate::local::{AddressFamily, LocalEnd};
 use crate::proxy::Proxy;
 use crate::resolve::resolve;
+use crate::system::not_resolved;
 use crate::tcp;
 #[cfg(feature = "tokio")]
 use crate::tcp_async::Connected;
@@ -34,6 +36,16 @@ pub struct Dialer {
     connect_max: Option<Duration>,
     proxy: Option<Proxy>,
     fixed: HashMap<(String, u16), Vec<IpAddr>>,
+    instead: Vec<Instead>,
+    family: Option<AddressFamily>,
+    local: LocalEnd,
+}
+
+/// Where connections to some place lead; what is not given is every one, or stays as it is.
+#[derive(Debug, Clone)]
+struct Instead {
+    asked: (Option<String>, Option<u16>),
+    to: (Option<String>, Option<u16>),
 }
 
 /// A channel to a server.
@@ -99,6 +111,9 @@ impl Dialer {
             connect_max: limits.connect,
             proxy: None,
             fixed: HashMap::new(),
+            instead: Vec::new(),
+            family: None,
+            local: LocalEnd::default(),
         }
     }
 
@@ -114,6 +129,32 @@ impl Dialer {
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
+        self
+    }
+
+    /// Connects to another host and port: for connections to the host `asked.0` and the port `asked.1`, where `None` is
+    /// every one, to those in `to`, where `None` is the one that was asked for. May be called repeatedly: the first that
+    /// fits counts. TLS is not concerned: the server must still be the one with the name that was asked for.
+    pub fn instead(
+        mut self,
+        asked: (Option<&str>, Option<u16>),
+        to: (Option<&str>, Option<u16>),
+    ) -> Self {
+        let asked = (asked.0.map(str::to_ascii_lowercase), asked.1);
+        let to = (to.0.map(str::to_owned), to.1);
+        self.instead.push(Instead { asked, to });
+        self
+    }
+
+    /// Uses only addresses of this family. Default: both, as they come ([RFC 8305](https://www.rfc-editor.org/rfc/rfc8305)).
+    pub fn only(mut self, family: AddressFamily) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// Connects from this end. With an address, only servers of its family are reached.
+    pub fn from_local(mut self, local: LocalEnd) -> Self {
+        self.local = local;
         self
     }
 
@@ -146,7 +187,9 @@ impl Dialer {
         port: u16,
         observe: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<Dialled<TcpStream>, Error> {
-        let Some(proxy) = self.proxy_for(host) else {
+        let proxy = self.proxy_for(host);
+        let (host, port) = self.place(host, port);
+        let Some(proxy) = proxy else {
             return self.dial_directly(host, port, observe);
         };
         let target = proxy.target(host, port);
@@ -185,14 +228,51 @@ impl Dialer {
                 problem,
             });
         };
-        let (channel, address) = tcp::connect(host, &addresses, self.connect_max, &mut tried)?;
+        let limit = self.connect_max;
+        let (channel, address) = match self.local.is_any() {
+            true => tcp::connect(host, &addresses, limit, &mut tried),
+            false => tcp::connect_from(&self.local, host, &addresses, limit, &mut tried),
+        }?;
         Ok(Dialled { channel, address })
     }
 
     fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-        match self.fixed_addresses(host, port) {
-            Some(addresses) => Ok(addresses),
-            None => resolve(host, port, self.resolve_max),
+        let addresses = match self.fixed_addresses(host, port) {
+            Some(addresses) => addresses,
+            None => resolve(host, port, self.resolve_max)?,
+        };
+        self.usable(host, addresses)
+    }
+
+    /// Those of the chosen family.
+    fn usable(&self, host: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Error> {
+        let mut usable = addresses.clone();
+        for family in [self.family, self.local.family()].into_iter().flatten() {
+            usable.retain(|address| family.has(address));
+            if usable.is_empty() {
+                let nothing = format!("there is no {family} address, and no other may be used");
+                let source = io::Error::new(io::ErrorKind::NotFound, nothing);
+                return Err(match host.parse::<IpAddr>() {
+                    Ok(_) => Error::new(Phase::Connect, Cause::Unreachable { addresses, source }),
+                    Err(_) => not_resolved(host, source),
+                });
+            }
+        }
+        Ok(usable)
+    }
+
+    /// Where connections to this host and port lead.
+    fn place<'a>(&'a self, host: &'a str, port: u16) -> (&'a str, u16) {
+        let fits = |one: &&Instead| {
+            let (asked_host, asked_port) = &one.asked;
+            asked_host
+                .as_deref()
+                .is_none_or(|asked| asked.eq_ignore_ascii_case(host))
+                && asked_port.is_none_or(|asked| asked == port)
+        };
+        match self.instead.iter().find(fits) {
+            Some(Instead { to, .. }) => (to.0.as_deref().unwrap_or(host), to.1.unwrap_or(port)),
+            None => (host, port),
         }
     }
 
@@ -231,7 +311,9 @@ impl Dialer {
         port: u16,
         mut observe: impl FnMut(&Progress<'_>),
     ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
-        let Some(proxy) = self.proxy_for(host) else {
+        let proxy = self.proxy_for(host);
+        let (host, port) = self.place(host, port);
+        let Some(proxy) = proxy else {
             return self.dial_directly_async(host, port, &mut observe).await;
         };
         let target = proxy.target(host, port);
@@ -264,7 +346,7 @@ impl Dialer {
         let began = Instant::now();
         let addresses = self.addresses_async(host, port).await?;
         observe(&resolved(host, &addresses, began));
-        let connecting = crate::tcp_async::connect(host, &addresses, self.connect_max);
+        let connecting = crate::tcp_async::connect(host, &addresses, self.connect_max, &self.local);
         let Connected {
             socket: channel,
             address,
@@ -279,10 +361,11 @@ impl Dialer {
     }
 
     async fn addresses_async(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-        match self.fixed_addresses(host, port) {
-            Some(addresses) => Ok(addresses),
-            None => crate::resolve::resolve_async(host, port, self.resolve_max).await,
-        }
+        let addresses = match self.fixed_addresses(host, port) {
+            Some(addresses) => addresses,
+            None => crate::resolve::resolve_async(host, port, self.resolve_max).await?,
+        };
+        self.usable(host, addresses)
     }
 }
 

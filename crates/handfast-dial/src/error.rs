@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use handfast::{HandshakeFailure, NetworkCause, Phase};
 
+use crate::local::LocalEnd;
 use crate::proxy::problem::ProxyError;
 use crate::starttls::problem::StartTlsError;
 
@@ -77,6 +78,13 @@ pub enum Cause {
     UnixSocket {
         /// Its path.
         path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The chosen address, device or port of this machine cannot be used.
+    LocalEnd {
+        /// Which one.
+        local: LocalEnd,
         /// The operating system's error.
         source: io::Error,
     },
@@ -169,6 +177,7 @@ impl std::error::Error for Cause {
             | Self::Unreachable { source, .. }
             | Self::Io(source)
             | Self::UnixSocket { source, .. }
+            | Self::LocalEnd { source, .. }
             | Self::DescriptorsUsedUp { source } => Some(source),
             Self::Proxy(e) => Some(e.as_ref()),
             Self::StartTls(e) => Some(e.as_ref()),

@@ -91,6 +91,9 @@ fn what(cause: &Cause) -> String {
             escape_control(&path.display().to_string()),
             plain_io_error(source)
         ),
+        Cause::LocalEnd { local, source } => {
+            format!("{local} cannot be used: {}", plain_io_error(source))
+        }
         Cause::DescriptorsUsedUp { .. } => {
             "the program has reached its limit of open files and connections".into()
         }
@@ -158,6 +161,10 @@ fn told(cause: &Cause) -> (&'static str, Option<String>) {
         Cause::UnixSocket { .. } => (
             "channel-unusable",
             "check the path, that a server listens on it, and that this user may connect",
+        ),
+        Cause::LocalEnd { .. } => (
+            "local-end-unusable",
+            "choose an address, a device or a port of this machine that is there and not in use",
         ),
         Cause::DescriptorsUsedUp { .. } => (
             "too-many-open-files",

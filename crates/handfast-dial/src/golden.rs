@@ -8,6 +8,7 @@ use handfast::Phase;
 use handfast_testbed::golden;
 
 use crate::error::{Cause, Error};
+use crate::local::LocalEnd;
 use crate::proxy::{ProxyError, ProxyProblem, Target};
 use crate::starttls::{StartTls, StartTlsError, StartTlsProblem};
 
@@ -181,6 +182,19 @@ fn networks() -> Vec<Row> {
                 Cause::UnixSocket {
                     path: "/run/db.sock".into(),
                     source: io::Error::from_raw_os_error(111),
+                },
+            ),
+        ),
+        (
+            "local-end-unusable",
+            Error::new(
+                Phase::Connect,
+                Cause::LocalEnd {
+                    local: LocalEnd::default()
+                        .with_address("192.0.2.7".parse().unwrap())
+                        .with_device("wg0")
+                        .with_ports(4000..=4010),
+                    source: io::Error::from_raw_os_error(99),
                 },
             ),
         ),

@@ -43,7 +43,7 @@
 //! # The public interface is
 //!
 //! - a TLS stream to a name: [`connect()`], [`connect_async`];
-//! - a channel: [`Dialer`] and its [`Dialled`] and [`Progress`], [`connect_tcp`], [`connect_unix`], [`resolve()`];
+//! - a channel: [`Dialer`] and its [`Dialled`] and [`Progress`], [`LocalEnd`], [`AddressFamily`], [`connect_tcp`], [`connect_unix`], [`resolve()`];
 //! - proxies: [`proxy`];
 //! - STARTTLS: [`StartTls`], [`StartTlsDialogue`];
 //! - what people write: [`split_authority`], [`refuse_number`], [`refuse_number_in_url`];
@@ -58,6 +58,7 @@ mod dialogue;
 mod dialogue_async;
 mod error;
 mod explain;
+mod local;
 // The operating system's messages are those of Linux.
 #[cfg(all(test, target_os = "linux"))]
 mod golden;
@@ -78,6 +79,7 @@ pub use connect::{connect, connect_tcp};
 pub use connect::{connect_async, connect_tcp_async};
 pub use dialer::{Dialer, Dialled, Progress};
 pub use error::{Cause, ConnectError, Error};
+pub use local::{AddressFamily, LocalEnd};
 pub use resolve::resolve;
 #[cfg(feature = "tokio")]
 pub use resolve::resolve_async;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use handfast::Phase;
 
 use crate::error::{Cause, Error};
+use crate::local::LocalEndProblem;
 
 /// The error of a connection that did not come about: `tried` are the addresses of `host`, `last` is
 /// the operating system's last answer, none when there was no address.
@@ -16,6 +17,12 @@ pub fn connect_error(host: &str, tried: Vec<SocketAddr>, last: Option<io::Error>
     let Some(source) = last else {
         let nothing = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         return not_resolved(host, nothing);
+    };
+    let source = match source.downcast::<LocalEndProblem>() {
+        Ok(LocalEndProblem(local, source)) => {
+            return Error::new(Phase::Connect, Cause::LocalEnd { local, source });
+        }
+        Err(source) => source,
     };
     if out_of_descriptors(&source) {
         return Error::new(Phase::Connect, Cause::DescriptorsUsedUp { source });

@@ -8,6 +8,7 @@ use handfast::Phase;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::error::{Cause, Error};
+use crate::local::LocalEnd;
 use crate::race::{Race, Step};
 use crate::system::connect_error;
 
@@ -113,6 +114,53 @@ pub(crate) fn connect(
         }
     }
     Err(connect_error(host, race.tried(), last))
+}
+
+/// As [`connect`], from this end: one address after another, as the operating system's call that connects within a limit
+/// blocks.
+pub(crate) fn connect_from(
+    local: &LocalEnd,
+    host: &str,
+    addresses: &[SocketAddr],
+    limit: Option<Duration>,
+    observe: &mut dyn FnMut(SocketAddr, Duration, Outcome<'_>),
+) -> Result<(TcpStream, SocketAddr), Error> {
+    let deadline = limit.and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+    let mut last = None;
+    let mut tried = Vec::new();
+    for address in addresses {
+        let began = Instant::now();
+        tried.push(*address);
+        let connected = local.socket(*address).and_then(|socket| {
+            let to = (*address).into();
+            match deadline {
+                None => socket.connect(&to)?,
+                Some((at, _)) => {
+                    // Zero is refused as a limit.
+                    let left = at.saturating_duration_since(began);
+                    socket.connect_timeout(&to, left.max(Duration::from_millis(1)))?;
+                }
+            }
+            Ok(TcpStream::from(socket))
+        });
+        match connected {
+            Ok(socket) => {
+                observe(*address, began.elapsed(), Ok(()));
+                let _ = socket.set_nodelay(true);
+                return Ok((socket, *address));
+            }
+            Err(error) => {
+                observe(*address, began.elapsed(), Err(&error));
+                if let Some((at, limit)) = deadline
+                    && at <= Instant::now()
+                {
+                    return Err(Error::new(Phase::Connect, Cause::TimedOut { limit }));
+                }
+                last = Some(error);
+            }
+        }
+    }
+    Err(connect_error(host, tried, last))
 }
 
 /// What became of an attempt; none while it goes on: an event may say nothing new.

@@ -8,10 +8,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use handfast::Phase;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep_until, timeout};
 
 use crate::error::{Cause, Error};
+use crate::local::LocalEnd;
 use crate::race::{Race, Step};
 use crate::system::connect_error;
 
@@ -37,8 +38,9 @@ pub(crate) async fn connect(
     host: &str,
     addresses: &[SocketAddr],
     limit: Option<Duration>,
+    local: &LocalEnd,
 ) -> Result<Connected, Error> {
-    let racing = race(host, addresses);
+    let racing = race(host, addresses, local);
     match limit {
         None => racing.await,
         Some(limit) => timeout(limit, racing)
@@ -47,7 +49,7 @@ pub(crate) async fn connect(
     }
 }
 
-async fn race(host: &str, addresses: &[SocketAddr]) -> Result<Connected, Error> {
+async fn race(host: &str, addresses: &[SocketAddr], local: &LocalEnd) -> Result<Connected, Error> {
     let mut race = Race::new(addresses);
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut last = None;
@@ -58,7 +60,7 @@ async fn race(host: &str, addresses: &[SocketAddr]) -> Result<Connected, Error> 
                 attempts.push(Attempt {
                     address,
                     began: Instant::now(),
-                    connecting: Box::pin(TcpStream::connect(address)),
+                    connecting: begin(address, local),
                 });
                 continue;
             }
@@ -81,6 +83,17 @@ async fn race(host: &str, addresses: &[SocketAddr]) -> Result<Connected, Error> 
             }
         }
     }
+}
+
+fn begin(address: SocketAddr, local: &LocalEnd) -> Connecting {
+    if local.is_any() {
+        return Box::pin(TcpStream::connect(address));
+    }
+    let socket = local.socket(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(TcpSocket::from_std_stream(socket.into()))
+    });
+    Box::pin(async move { socket?.connect(address).await })
 }
 
 /// The first attempt that comes to an end, if one does until then.
@@ -121,7 +134,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
         let began = Instant::now();
-        let connected = connect("x", &[silent.address, open], None).await.unwrap();
+        let connected = connect("x", &[silent.address, open], None, &LocalEnd::default())
+            .await
+            .unwrap();
         assert_eq!(connected.address, open);
         assert!(connected.took + NEXT_ADDRESS_AFTER <= began.elapsed());
     }

@@ -127,6 +127,7 @@ const PAGES: &[(&str, &str)] = pages![
     "key-size-refused",
     "key-worn-out",
     "likely-interception",
+    "local-end-unusable",
     "local-ports-used-up",
     "log-unusable",
     "malformed-certificate",

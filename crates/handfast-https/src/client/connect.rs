@@ -2,10 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(unix)]
+use std::{
+    net::Ipv4Addr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use handfast::{ClientContext, Phase, Report};
 use handfast_dial::{Dialer, Dialled, Progress};
-use tokio::net::TcpStream;
 
 use super::error::Error;
 use super::event::{Callbacks, Event};
@@ -24,13 +29,12 @@ pub(super) async fn open(
     reached: impl Fn(Phase),
 ) -> Result<(Stream, Option<Arc<Report>>, Way), Error> {
     let (socket, mut way) = reach(settings, origin, callbacks, &reached).await?;
-    let channel: Box<dyn Channel> = Box::new(socket);
     if origin.is_plain {
-        return Ok((Stream::Plain(Plain::new(channel)), None, way));
+        return Ok((Stream::Plain(Plain::new(socket)), None, way));
     }
     reached(Phase::Handshake);
     let mut stream = context
-        .secure_async(&origin.host, channel)
+        .secure_async(&origin.host, socket)
         .await
         .map_err(|failure| failure.error)?;
     // What is to be sent is flushed; and how long silence may last is judged over both
@@ -51,20 +55,25 @@ pub(super) struct Way {
     pub(super) setup: SetupTimes,
 }
 
-/// A channel to the origin: TCP, through a proxy where one is set.
+/// A channel to the origin: TCP, through a proxy where one is set; or a Unix socket.
 pub(super) async fn reach(
     settings: &Settings,
     origin: &Origin,
     callbacks: &Callbacks,
     reached: impl Fn(Phase),
-) -> Result<(TcpStream, Way), handfast_dial::Error> {
+) -> Result<(Box<dyn Channel>, Way), handfast_dial::Error> {
+    #[cfg(unix)]
+    if let Some(path) = &settings.unix_socket {
+        reached(Phase::Connect);
+        return reach_unix(path, settings.context.timeouts().connect).await;
+    }
     let mut setup = SetupTimes::default();
     let mut through = None;
     let dialer = Dialer::clone(&settings.dialer).with_limits(&settings.context.timeouts());
     let Dialled {
         channel, address, ..
     } = dialer
-        .dial_async_observed(&origin.host, origin.port, |progress| match progress {
+        .dial_async_observed(&origin.place(), origin.port, |progress| match progress {
             Progress::Resolved {
                 host,
                 addresses,
@@ -107,5 +116,24 @@ pub(super) async fn reach(
         proxy: through,
         setup,
     };
-    Ok((channel, way))
+    Ok((Box::new(channel), way))
+}
+
+#[cfg(unix)]
+async fn reach_unix(
+    path: &Path,
+    limit: Option<Duration>,
+) -> Result<(Box<dyn Channel>, Way), handfast_dial::Error> {
+    let began = Instant::now();
+    let channel = handfast_dial::connect_unix_async(path, limit).await?;
+    let way = Way {
+        address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        local: None,
+        proxy: None,
+        setup: SetupTimes {
+            connect: began.elapsed(),
+            ..SetupTimes::default()
+        },
+    };
+    Ok((Box::new(channel), way))
 }

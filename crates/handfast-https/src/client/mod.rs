@@ -70,6 +70,7 @@ pub use event::Event;
 pub use facts::{ConnectionFacts, ExchangeTimes, SetupTimes};
 pub use finished::{Finished, Oddity};
 pub use handfast_dial::proxy::Proxy;
+pub use handfast_dial::{AddressFamily, LocalEnd};
 pub use places::PoolLimits;
 pub use request::Request;
 pub use response::Response;

@@ -384,6 +384,7 @@ mod tests {
             host: "localhost".to_owned(),
             port,
             is_plain: false,
+            zone: None,
         };
         for port in 1..1000 {
             let Found::Make(making) = pool.find(&origin(port)) else {

@@ -53,6 +53,7 @@ pub(super) fn next(
     let url = check_scheme(url, Some(&request.url), may_be_plain)?;
 
     let mut next = Request {
+        zone: request.zone.clone(),
         url,
         ..request.clone()
     };
@@ -77,6 +78,9 @@ pub(super) fn next(
         ] {
             next.headers.remove(name);
         }
+    }
+    if next.url.host() != request.url.host() {
+        next.zone = None;
     }
     if next.url.origin() != request.url.origin() {
         next.headers.remove(HOST);

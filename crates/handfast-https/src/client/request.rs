@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use handfast_http::h2;
 use http::header::{
@@ -24,6 +26,8 @@ use super::upload::{Outflow, Upload};
 pub struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
+    /// The zone of the URL's address, which is not part of it.
+    pub(super) zone: Option<String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// A body that is made while it is sent, in place of `body`.
@@ -76,7 +80,8 @@ impl Request {
     }
 
     fn of(method: Method, url: &str, allows_http: bool) -> Result<Self, Error> {
-        let parsed = Url::parse(url).map_err(|error| Error::InvalidUrl {
+        let (written, zone) = split_zone(url);
+        let parsed = Url::parse(&written).map_err(|error| Error::InvalidUrl {
             text: text_without_credentials(url),
             problem: error.to_string(),
         })?;
@@ -88,6 +93,7 @@ impl Request {
         let mut request = Self {
             method,
             url: check_scheme(parsed, None, allows_http)?,
+            zone,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             upload: None,
@@ -232,6 +238,7 @@ impl Request {
             },
             port: self.url.port_or_known_default().unwrap_or(443),
             is_plain: self.is_plain(),
+            zone: self.zone.clone(),
         }
     }
 
@@ -306,6 +313,26 @@ impl Request {
         let _ = self.url.set_username("");
         let _ = self.url.set_password(None);
     }
+}
+
+/// Takes the zone out of a URL such as `https://[fe80::1%25eth0]/`. `%25` is a percent sign in a URL (RFC 6874); the sign
+/// itself is taken, too, as browsers and curl do.
+fn split_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
+    let found = || {
+        let start = url.find("://")?.checked_add(3)?;
+        let authority = url.get(start..)?.split(['/', '?', '#']).next()?;
+        let open = start.checked_add(authority.rfind('[')?)?;
+        let close = open.checked_add(url.get(open..)?.find(']')?)?;
+        let sign = open.checked_add(url.get(open..close)?.find('%')?)?;
+        let zone = url.get(sign..close)?;
+        let zone = zone.strip_prefix("%25").or(zone.strip_prefix('%'))?;
+        let zone = percent_encoding::percent_decode_str(zone)
+            .decode_utf8()
+            .ok()?;
+        let bare = format!("{}{}", url.get(..sign)?, url.get(close..)?);
+        (!zone.is_empty()).then(|| (Cow::Owned(bare), Some(zone.into_owned())))
+    };
+    found().unwrap_or((Cow::Borrowed(url), None))
 }
 
 /// What a request asks for, to be written in one version or the other.
@@ -530,6 +557,47 @@ pub(super) fn check_scheme(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_for_connecting_and_never_sent() {
+        for (url, zone, bare) in [
+            (
+                "https://[fe80::1%25eth0]:8443/a%25b",
+                Some("eth0"),
+                "https://[fe80::1]:8443/a%25b",
+            ),
+            (
+                "https://[fe80::1%eth0]/",
+                Some("eth0"),
+                "https://[fe80::1]/",
+            ),
+            (
+                "https://u:p@[fe80::1%25a%2Db]/",
+                Some("a-b"),
+                "https://[fe80::1]/",
+            ),
+            ("https://[fe80::1]/%25", None, "https://[fe80::1]/%25"),
+            (
+                "https://a.example/[x%25y]",
+                None,
+                "https://a.example/[x%25y]",
+            ),
+        ] {
+            let request = Request::get(url).unwrap();
+            assert_eq!(request.url(), bare);
+            let origin = request.origin();
+            assert_eq!(origin.zone.as_deref(), zone, "{url}");
+            let place = zone.map_or(origin.host.clone(), |zone| format!("fe80::1%{zone}"));
+            assert_eq!(origin.place(), place, "{url}");
+        }
+        for url in [
+            "https://[fe80::1%]/",
+            "https://[fe80::1%25]/",
+            "https://[fe80::1%25e",
+        ] {
+            assert!(Request::get(url).is_err(), "{url}");
+        }
+    }
 
     #[test]
     fn credentials_become_a_field_and_are_shown_nowhere() {

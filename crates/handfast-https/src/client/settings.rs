@@ -1,12 +1,14 @@
 //! What a client is set up with.
 
 use std::net::IpAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use handfast::ClientContext;
-use handfast_dial::Dialer;
 use handfast_dial::proxy::Proxy;
+use handfast_dial::{AddressFamily, Dialer, LocalEnd};
 use http::StatusCode;
 
 use super::event::{Callback, Callbacks, Event};
@@ -35,6 +37,9 @@ pub(super) struct Settings {
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
     pub(super) dialer: Dialer,
+    /// A Unix socket that every connection leads to.
+    #[cfg(unix)]
+    pub(super) unix_socket: Option<PathBuf>,
     pub(super) probes: bool,
     pub(super) pool: PoolLimits,
     #[cfg(feature = "cookies")]
@@ -81,6 +86,8 @@ impl ClientBuilder {
             connect_max: None,
             close_wait: CLOSE_WAIT,
             dialer: Dialer::new(),
+            #[cfg(unix)]
+            unix_socket: None,
             probes: false,
             pool: PoolLimits::default(),
             #[cfg(feature = "cookies")]
@@ -160,6 +167,38 @@ impl ClientBuilder {
     /// with the host's name. The host `*` is every host. May be called repeatedly, also for the same host.
     pub fn resolve(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         self.0.dialer = self.0.dialer.fixed(host, port, address);
+        self
+    }
+
+    /// Connects to another host and port than those that a URL names; the server must still be the one with the name in the
+    /// URL ([`Dialer::instead`]).
+    pub fn connect_to(
+        mut self,
+        asked: (Option<&str>, Option<u16>),
+        to: (Option<&str>, Option<u16>),
+    ) -> Self {
+        self.0.dialer = self.0.dialer.instead(asked, to);
+        self
+    }
+
+    /// Connects to this Unix socket whatever a URL names, past any proxy; the server must still be the one with the name in
+    /// the URL. A path that begins with a NUL byte is a name of Linux's abstract namespace. Addresses of such connections are
+    /// unspecified: `0.0.0.0:0`.
+    #[cfg(unix)]
+    pub fn unix_socket(mut self, path: impl Into<PathBuf>) -> Self {
+        self.0.unix_socket = Some(path.into());
+        self
+    }
+
+    /// Uses only addresses of this family. Default: both.
+    pub fn address_family(mut self, family: AddressFamily) -> Self {
+        self.0.dialer = self.0.dialer.only(family);
+        self
+    }
+
+    /// Connects from this address, device or port of this machine.
+    pub fn local_end(mut self, local: LocalEnd) -> Self {
+        self.0.dialer = self.0.dialer.from_local(local);
         self
     }
 

@@ -51,11 +51,7 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
         .redirects_keep_post(args.redirects_with_post())
         .redirects_keep_credentials(args.trusts_redirects())
         .redirects_set_referer(args.sets_referer());
-    for fixed in &connection.resolve {
-        for address in &fixed.addresses {
-            client = client.resolve(&fixed.host, fixed.port, *address);
-        }
-    }
+    client = connection.apply(client);
     if let Some(proxy) = args.proxy.proxy()? {
         client = client.proxy(proxy);
     }

@@ -18,6 +18,7 @@ mod faults;
 mod interrupted;
 #[cfg(unix)]
 mod manners;
+mod places;
 mod plain_http;
 mod proxy;
 mod replies;

@@ -42,6 +42,7 @@ async fn connection(holds: usize) -> (Shared, AsyncStream<DuplexStream>) {
         host: "localhost".to_owned(),
         port: 443,
         is_plain: false,
+        zone: None,
     };
     let place = Places::new(&PoolLimits::default()).take(&origin);
     let place = place.map_err(|_| "no place").unwrap();
