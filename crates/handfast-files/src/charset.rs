@@ -170,7 +170,7 @@ mod tests {
             let shown = String::from_utf8_lossy(content);
             assert_eq!(is_utf8(media, content, true), *expected, "{media}: {shown}");
         }
-        // Of a long one, this is the beginning.
+        // If it is long, this is its beginning.
         let cases: &[(&[u8], bool)] = &[
             ("gr\u{fc}n".as_bytes(), true),
             (b"gr\xc3\xbcn, cut \xe2\x82", true),

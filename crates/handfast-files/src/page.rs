@@ -22,7 +22,7 @@ pub(crate) const SCRIPT: &str = include_str!("page/listing.js");
 /// Pages load nothing and run only the script above, whatever a name in them contrives.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy("'none'"));
 
-/// Of a page with a form, which leads back to the same site.
+/// For a page with a form, which leads back to the same site.
 static POLICY_OF_FORMS: LazyLock<HeaderValue> = LazyLock::new(|| policy("'self'"));
 
 /// Browsers get pages, programs get text.

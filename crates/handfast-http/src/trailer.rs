@@ -39,7 +39,7 @@ static FORBIDDEN: [HeaderName; 36] = [
     header::MAX_FORWARDS,
     header::PRAGMA,
     header::RANGE,
-    // Who sends it.
+    // About the sender.
     header::AUTHORIZATION,
     header::COOKIE,
     header::PROXY_AUTHENTICATE,

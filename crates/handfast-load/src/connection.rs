@@ -427,7 +427,7 @@ impl MeasuredConnection {
     }
 }
 
-/// Who ends a connection first.
+/// Which end closes a connection first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     We,

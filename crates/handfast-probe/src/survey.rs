@@ -32,11 +32,11 @@ pub struct VersionSurvey {
 pub struct Offer {
     /// Cipher suites, in the order of choice.
     pub suites: Vec<SuiteId>,
-    /// Who determines the order of the suites.
+    /// Which end determines the order of the suites.
     pub suite_order: Order,
     /// Key exchange groups, in the order of choice.
     pub groups: Vec<GroupId>,
-    /// Who determines the order of the groups.
+    /// Which end determines the order of the groups.
     pub group_order: Order,
     /// Signature schemes of the handshake, in the order of choice, if they are
     /// visible: in TLS 1.2. TLS 1.3 encrypts them, and older versions have no choice.
@@ -45,7 +45,7 @@ pub struct Offer {
     pub dh_bits: Option<u32>,
 }
 
-/// Who selects among the common parameters.
+/// Which end selects among the common parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// The server has an order of its own.

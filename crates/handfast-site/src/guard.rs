@@ -128,7 +128,7 @@ pub(crate) struct Gate<'g> {
     /// The names of what a directory may be served as.
     pub(crate) indexes: Vec<&'g [u8]>,
     pub(crate) connection: &'g ConnectionInfo,
-    /// Who it turned out to be.
+    /// The client that was recognized.
     pub(crate) user: &'g mut Option<User>,
 }
 

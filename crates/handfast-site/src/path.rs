@@ -100,7 +100,7 @@ impl Path {
         })
     }
 
-    /// Of a directory, the file that it is served as, if that has this name.
+    /// The file that a directory is served as, if it has this name.
     pub(crate) fn index(&self, name: &[u8]) -> Self {
         let mut index = self.clone();
         index.segments.push(name.to_vec());

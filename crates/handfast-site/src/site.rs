@@ -38,7 +38,7 @@ const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// What else than HTML an application's page is not for.
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Of an error, what its page must keep: it tells the client what to do.
+/// What the page of an error must keep: it tells the client what to do.
 const KEPT: [HeaderName; 5] = [ALLOW, CONTENT_RANGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE];
 
 /// What answers the requests for some names.

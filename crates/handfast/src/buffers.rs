@@ -80,7 +80,7 @@ pub fn release_unused_buffers() {
 /// The next id of a window whose room is shown. It is global, because windows move between threads.
 static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
 
-/// Whose bytes a buffer still holds.
+/// The connection whose bytes a buffer still holds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// A window whose room is not shown to the caller.

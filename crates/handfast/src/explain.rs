@@ -1,6 +1,6 @@
 //! Explanations of errors: a stable id, what happened, the evidence, what to do.
 //!
-//! A cause goes through one total match: here by whose fault it is, and below by what it is. Who saw it (a
+//! A cause goes through one total match: here by whose fault it is, and below by what it is. The end that saw it (a
 //! client, a server in a handshake, a program that reads a file) chooses the words in the same arm. Nothing of this is
 //! said anywhere else. What the other end did wrong and what we did wrong never share a message, and no fix advises
 //! switching verification off.

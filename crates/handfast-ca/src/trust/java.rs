@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The password of every Java's store, unless it was changed. It protects no secret: the store holds certificates.
 const PASSWORD: &str = "changeit";
 
-/// Of a runtime, and of the runtime inside of a development kit (Java 8).
+/// In a runtime, and in the runtime inside a development kit (Java 8).
 const STORES: [&str; 2] = ["lib/security/cacerts", "jre/lib/security/cacerts"];
 
 /// Files beneath these directories are made from the system's store: what is put into them by hand is lost with the next update.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// read and dropped.
 const OUTPUT_BYTES_MAX: usize = 8 << 20;
 
-/// Of a message of a program, its end is kept: that is where errors stand.
+/// How much of a program's message is kept: its end, where errors are.
 const MESSAGE_BYTES_MAX: usize = 2_000;
 
 const POLL: Duration = Duration::from_millis(5);

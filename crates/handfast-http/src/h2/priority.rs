@@ -102,7 +102,7 @@ impl Priorities {
         said.unwrap_or_default()
     }
 
-    /// Of an open stream.
+    /// Notes an update for an open stream.
     pub(super) fn updated(&mut self) {
         self.used = true;
     }

@@ -60,7 +60,7 @@ struct Counts {
     per_origin_max: usize,
     open: usize,
     of_origin: HashMap<Origin, usize>,
-    /// Who waits, first come first served.
+    /// The waiting exchanges, first come first served.
     waiting: VecDeque<(Origin, oneshot::Sender<()>)>,
 }
 

@@ -16,7 +16,7 @@ pub enum PeerAddress {
     /// The client connected to a Unix socket: it has no address, but it runs on this machine, and the system tells as
     /// which user (`None` where it does not).
     Unix(Option<UnixPeer>),
-    /// Of a channel that has no addresses, such as a pipe.
+    /// For a channel without addresses, such as a pipe.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ pub enum LocalAddress {
     Ip(SocketAddr),
     /// The path of a Unix socket; empty if it has none.
     Unix(Arc<Path>),
-    /// Of a channel that has no addresses.
+    /// For a channel without addresses.
     Unknown,
 }
 
@@ -115,7 +115,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Of a channel that has none, such as a pipe. Without a port plain HTTP cannot be redirected to https, and there
+    /// For a channel that has none, such as a pipe. Without a port plain HTTP cannot be redirected to https, and there
     /// are no limits per address.
     pub const NONE: Self = Self {
         peer: PeerAddress::Unknown,

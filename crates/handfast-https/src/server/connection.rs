@@ -59,7 +59,7 @@ pub(super) async fn serve<H: Handler, T: Transport>(
         admitted,
         at,
     } = accepted;
-    // Who drives the connection keeps its limits, and flushes.
+    // The driver of the connection applies its limits, and flushes.
     stream.set_timeouts(&Timeouts::NONE);
     stream.set_flush_on_read(false);
     stream.set_send_at(SEND_AT);

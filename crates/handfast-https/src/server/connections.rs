@@ -109,7 +109,7 @@ impl<H: Handler> Connections<H> {
     }
 
     /// Waits until there is room for one more connection. Meanwhile idle connections are closed, and others end with their
-    /// reply. Who has waited longest comes first.
+    /// reply. The longest waiting comes first.
     ///
     /// The wait is not part of a connection's time limits: they begin when it is passed on with the permit.
     pub async fn acquire(&self) -> ConnectionPermit {

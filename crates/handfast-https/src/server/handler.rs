@@ -69,7 +69,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// Who the client proved to be; `None` when it was not asked or showed no certificate.
+    /// The client's verified identity; `None` if no certificate was requested or sent.
     pub fn client(&self) -> Option<&VerifiedPeer> {
         self.report.peer.as_ref()
     }

@@ -226,7 +226,7 @@ pub struct RequestEvent<'a> {
 }
 
 impl RequestEvent<'_> {
-    /// Who the client proved to be, if it was asked.
+    /// The client's verified identity, if a certificate was requested.
     pub fn client(&self) -> Option<&VerifiedPeer> {
         self.connection.client()
     }

@@ -49,7 +49,7 @@ impl Axis {
         let low = low.max(1.0);
         Self {
             low,
-            // Of a single value, its surroundings.
+            // For a single value, its surroundings.
             high: high.max(low * 1.5),
             kind: Kind::Latency,
         }

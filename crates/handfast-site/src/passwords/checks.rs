@@ -48,7 +48,7 @@ const WAITING_MAX: usize = 64;
 
 type Key = [u8; 32];
 
-/// Whose failures are counted together; `None`: those of channels without an address.
+/// The address whose failures are counted together; `None` for channels without an address.
 type Source = Option<IpAddr>;
 
 /// A password that a client sent, and what it is checked against.
@@ -392,7 +392,7 @@ mod tests {
             .check(&attempt("another", &hash), ADDRESS, FAILURES_MAX)
             .await;
         assert!(matches!(refused, Err(Refused::Failures(left)) if left <= WINDOW));
-        // Who was let in before still is, and other addresses are not concerned.
+        // A user whose password was checked before is still let in, and other addresses are not affected.
         assert_eq!(
             checks
                 .check(&attempt("right", &hash), ADDRESS, FAILURES_MAX)

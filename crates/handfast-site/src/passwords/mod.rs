@@ -25,7 +25,7 @@ use crate::page::status_page;
 /// Of credentials, decoded: longer ones are refused.
 const CREDENTIALS_MAX: usize = 1024;
 
-/// Of a password file, in bytes: some 100,000 users.
+/// Maximum size of a password file, in bytes: some 100,000 users.
 const FILE_MAX: usize = 8 * 1024 * 1024;
 
 /// A second is enough for the checks of some other clients.

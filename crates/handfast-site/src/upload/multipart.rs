@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-/// Of a part's head, in bytes: a field name and a file name.
+/// Maximum length of a part's head, in bytes: a field name and a file name.
 const HEAD_MAX: usize = 8 * 1024;
 
 /// Of what stands before the first part. Nothing, usually.

@@ -487,7 +487,7 @@ enum Value {
     Uri {
         host: String,
     },
-    /// Of an unknown form.
+    /// A name of an unknown form.
     Other,
     Malformed,
 }

@@ -143,7 +143,7 @@ fn commands(
     let mut lines: Vec<String> = Vec::new();
     for address in addresses {
         let port = address.port();
-        // Of a site with names, a name; otherwise of the certificate.
+        // A name of a site that has names; otherwise one of the certificate.
         let name = match site.names.is_empty() {
             true => presented(facts, *address),
             false => reached_as(site, *address),

@@ -21,7 +21,7 @@ use super::last_read::LastRead;
 use super::once::Once;
 use super::settings;
 
-/// Of a password file, in bytes: more than the library accepts, so that it says so.
+/// Maximum size of a password file, in bytes: more than the library accepts, so that it says so.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
 
 /// The default status of a redirect: it is not kept by browsers, so that a mistake can be undone.

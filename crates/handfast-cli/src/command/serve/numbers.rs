@@ -1,7 +1,7 @@
 //! What the server has done since its start, counted: for `/metrics` and the status page.
 //!
 //! Each thread counts in a shard of its own, without locks and without atomic additions, so that a request costs a
-//! handful of plain loads and stores. Who reads adds the shards up.
+//! handful of plain loads and stores. A reader adds up the shards.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-/// Of a pipe, in bytes: as of the other files that certificates and passwords are read from.
+/// Maximum length of a pipe's content, in bytes: as of the other files that certificates and passwords are read from.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What was read of pipes; clones have it in common.

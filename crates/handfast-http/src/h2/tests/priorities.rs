@@ -87,7 +87,7 @@ fn updates_count_before_and_after_the_request() {
     }
     wire.send(&update(3, "u=2"));
     assert_eq!(drain(&mut wire), [3, 3, 3, 1, 1, 1]);
-    // Of a stream that has ended.
+    // For a stream that has ended.
     wire.send(&update(1, "u=2"));
     assert!(wire.failed.is_none());
 }

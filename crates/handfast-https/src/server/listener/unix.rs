@@ -90,12 +90,12 @@ pub(in crate::server) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Of a socket that we have bound.
+    /// For a socket that we have bound.
     fn made(path: &Path) -> io::Result<Self> {
         Self::at(path, true, false)
     }
 
-    /// Of a socket that another has bound, who keeps the file until we have started.
+    /// For a socket that another process has bound, which keeps the file until we have started.
     pub(super) fn given(path: &Path, ours: bool) -> io::Result<Self> {
         Self::at(path, ours, true)
     }

@@ -31,7 +31,7 @@ impl Reader {
         }
     }
 
-    /// Who presents the chain.
+    /// The end that presents the chain.
     fn holder(self) -> Side {
         match self {
             Self::Client | Self::File(Purpose::ServerAuth) => Side::Server,

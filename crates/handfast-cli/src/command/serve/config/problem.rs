@@ -133,7 +133,7 @@ fn excerpt(content: &str, bytes: &Range<usize>) -> Vec<String> {
         .lines()
         .next()
         .map_or(1, |first| first.chars().count());
-    // Of a long line, the part that is meant.
+    // The part of a long line that is meant.
     let skipped = match line.chars().count() > SHOWN_MAX {
         true => (column - 1).saturating_sub(SHOWN_MAX / 2),
         false => 0,

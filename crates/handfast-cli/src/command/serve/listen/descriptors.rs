@@ -13,7 +13,7 @@ use rustix::net::{
 /// As many as Linux takes with one message (`SCM_MAX_FD`).
 pub(in crate::command::serve) const DESCRIPTORS_MAX: usize = 253;
 
-/// Of a line, in bytes: a path has at most 4096, of which each may be escaped with six characters.
+/// Maximum length of a line, in bytes: a path has at most 4096, of which each may be escaped with six characters.
 pub(super) const LINE_MAX: usize = 32 * 1024;
 
 /// Sends a line and the descriptors.

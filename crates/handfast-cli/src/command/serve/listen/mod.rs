@@ -149,7 +149,7 @@ impl Beginning {
     }
 }
 
-/// Who can open further listeners later, if the configuration names some. Before the process gives up its rights.
+/// What can open further listeners later, if the configuration names some. Called before the process gives up its rights.
 pub(super) fn opener(args: &Args, settings: &Settings, threads: usize) -> Opener {
     #[cfg(target_os = "linux")]
     if let Some(config) = &args.configuration.config

@@ -1,4 +1,4 @@
-//! Who opens what is listened on: the server, or the process that it kept for this.
+//! What opens listeners: the server, or the process that it kept for this.
 
 use handfast_https::server::{BindError, Listener};
 
@@ -7,7 +7,7 @@ use super::helper::Helper;
 use super::open::open;
 use crate::command::serve::config::Address;
 
-/// Who opens what is listened on while the server runs.
+/// What opens listeners while the server runs.
 pub(in crate::command::serve) enum Opener {
     /// The server itself, for so many threads.
     Here(usize),

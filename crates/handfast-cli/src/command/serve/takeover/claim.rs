@@ -39,7 +39,7 @@ pub(in crate::command::serve) struct Claim {
     /// The IP addresses of all that were handed over, whatever was configured (port 0).
     addresses: Vec<(Key, SocketAddr)>,
     taken: usize,
-    /// Of those that were taken, Unix sockets whose files are removed at the end by the process that serves.
+    /// The Unix sockets among those taken whose files the serving process removes at the end.
     files: Vec<Key>,
     ticket_keys: Zeroizing<Vec<u8>>,
 }

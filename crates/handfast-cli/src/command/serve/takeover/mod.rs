@@ -51,7 +51,7 @@ pub(super) type Key = String;
 /// Those of the listeners that there are, which a reload may change.
 pub(super) type Keys = Rc<RefCell<HashMap<ListenerId, Key>>>;
 
-/// Of an address that stands for one listener, or for what systemd hands over.
+/// The key of an address that stands for one listener, or for what systemd hands over.
 pub(super) fn key(address: &Address) -> Key {
     match address {
         Address::Unix(path) => Address::Unix(located(path)).to_string(),
