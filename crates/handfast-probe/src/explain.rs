@@ -1,6 +1,6 @@
 //! What a probe adds to an explanation: what the server accepts.
 
-use handfast::registry::{Grade, GroupId, Judgement, SchemeId};
+use handfast::registry::{Grade, GroupId, Judgement, SchemeId, WireVersion};
 use handfast::{Cause, Error, Explanation, PeerCause, escape_control};
 
 use crate::answer::ServerHello;
@@ -18,7 +18,10 @@ pub(crate) fn refine(mut error: Error, cause: Option<PeerCause>, probed: &Probed
     let mut explanation = match &cause {
         // Its alert is part of how the handshake failed.
         PeerCause::ProtocolVersion { .. } if shows_failure => {
-            error = error.with_cause(PeerCause::ProtocolVersion { alert: None });
+            error = error.with_cause(PeerCause::ProtocolVersion {
+                alert: None,
+                theirs: None,
+            });
             let explanation = error.explain();
             error = error.with_cause(cause);
             explanation
@@ -65,6 +68,13 @@ fn add(explanation: &mut Explanation, probed: &Probed) {
             if ours.iter().all(|version| *version < theirs.version) =>
         {
             explanation.fix = vec![format!("allow {}, which the server speaks", theirs.version)];
+        }
+        // An earlier one than ours, and secure.
+        Finding::Versions { theirs, .. } if theirs.version >= WireVersion::Tls12 => {
+            explanation.fix = vec![format!(
+                "enable a later version on the server, or allow {}, which the server speaks",
+                theirs.version
+            )];
         }
         Finding::Versions { .. } => {
             explanation.fix = vec![

@@ -56,7 +56,10 @@ fn probed(finding: Finding, cause: Option<PeerCause>, failed_with: u8) -> Error 
 fn offers() -> Vec<Row> {
     let lacking = |what| Some(PeerCause::NothingInCommon { what });
     let suite = || hello(WireVersion::Tls12, 0x002f, 0x0017);
-    let version = |alert| PeerCause::ProtocolVersion { alert };
+    let version = |alert| PeerCause::ProtocolVersion {
+        alert,
+        theirs: None,
+    };
     vec![
         (
             "protocol-version.probed",
@@ -75,6 +78,17 @@ fn offers() -> Vec<Row> {
                 Finding::Versions {
                     ours: vec![WireVersion::Tls12],
                     theirs: hello(WireVersion::Tls13, 0x1301, 0x001d),
+                },
+                Some(version(Some(Alert::new(70)))),
+                70,
+            ),
+        ),
+        (
+            "protocol-version.widened",
+            probed(
+                Finding::Versions {
+                    ours: vec![WireVersion::Tls13],
+                    theirs: hello(WireVersion::Tls12, 0xc02f, 0x001d),
                 },
                 Some(version(Some(Alert::new(70)))),
                 70,

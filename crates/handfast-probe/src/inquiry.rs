@@ -105,12 +105,15 @@ impl Inquiry {
         };
         let alert = match error.cause() {
             Cause::Peer(PeerCause::Alert(alert)) => Some(*alert),
-            Cause::Peer(PeerCause::ProtocolVersion { alert }) => *alert,
+            Cause::Peer(PeerCause::ProtocolVersion { alert, .. }) => *alert,
             _ => None,
         };
         let lacking = |what| Some(PeerCause::NothingInCommon { what });
         let cause = match &finding {
-            Finding::Versions { .. } => Some(PeerCause::ProtocolVersion { alert }),
+            Finding::Versions { theirs, .. } => Some(PeerCause::ProtocolVersion {
+                alert,
+                theirs: Some(theirs.version),
+            }),
             Finding::Suites { .. } => lacking(Negotiated::CipherSuite),
             Finding::Groups { .. } => lacking(Negotiated::KeyExchangeGroup),
             Finding::Schemes { .. } | Finding::CertificateKey { .. } => {

@@ -143,7 +143,11 @@ pub(crate) fn reconsidered(cause: Cause, offer: &ClientOffer) -> Cause {
         PeerCause::NothingInCommon { .. } | PeerCause::ProtocolViolation { .. }
     );
     if of_negotiation && offer.complete && offer.versions().iter().all(|version| *version < TLS12) {
-        return PeerCause::ProtocolVersion { alert: None }.into();
+        return PeerCause::ProtocolVersion {
+            alert: None,
+            theirs: None,
+        }
+        .into();
     }
     let without_groups =
         offer.complete && !offer.cipher_suites.iter().any(|suite| suite.has_group());
@@ -234,7 +238,10 @@ fn alert_received(alert: AlertDescription, facts: &Facts, after_handshake: bool)
         {
             PeerCause::ClientCertificateRefused { alert: code }
         }
-        A::ProtocolVersion if !after_handshake => PeerCause::ProtocolVersion { alert: Some(code) },
+        A::ProtocolVersion if !after_handshake => PeerCause::ProtocolVersion {
+            alert: Some(code),
+            theirs: None,
+        },
         A::NoApplicationProtocol => PeerCause::NoApplicationProtocol,
         A::UnrecognisedName => PeerCause::NameUnrecognised,
         _ => PeerCause::Alert(code),
@@ -256,7 +263,10 @@ fn incompatible(why: PeerIncompatible) -> PeerCause {
         | P::ServerTlsVersionIsDisabledByOurConfig
         | P::SupportedVersionsExtensionRequired
         | P::Tls12NotOffered
-        | P::Tls12NotOfferedOrEnabled => PeerCause::ProtocolVersion { alert: None },
+        | P::Tls12NotOfferedOrEnabled => PeerCause::ProtocolVersion {
+            alert: None,
+            theirs: None,
+        },
         P::ServerRejectedEncryptedClientHello(configs) => PeerCause::EchRejected {
             retry_configs: configs.map(|configs| tls::ech_config_list(&configs)),
         },

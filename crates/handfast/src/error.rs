@@ -13,6 +13,7 @@ use crate::explanation::Explanation;
 use crate::identity::IdentityError;
 use crate::offer::ClientOffer;
 use crate::phase::Phase;
+use crate::registry::WireVersion;
 use crate::side::Side;
 use crate::trust::TrustError;
 use crate::verify::VerifyError;
@@ -314,6 +315,8 @@ pub enum PeerCause {
     ProtocolVersion {
         /// The alert, if the peer sent one.
         alert: Option<Alert>,
+        /// The version that the peer speaks, if a probe has found one.
+        theirs: Option<WireVersion>,
     },
     /// No common parameter of this kind.
     NothingInCommon {

@@ -7,6 +7,7 @@ mod names;
 use pki_types::CertificateDer;
 
 use super::text::{Seen, Text};
+use crate::phase::Phase;
 use crate::verify::{Purpose, RevokedBy, VerifyCause, VerifyError};
 use crate::x509::{CertificateFacts, escape_control, format_utc};
 
@@ -27,12 +28,12 @@ pub(super) fn explain(refused: &VerifyError, seen: &Seen<'_>) -> Text {
         true => Text::of_client(id, what),
         false => Text::new(id, what),
     };
-    told.evidence(evidence(refused))
+    told.evidence(evidence(refused, seen.phase))
         .fix(advice::fix(refused, seen.phase))
 }
 
 /// The chain as the peer sent it, with the failing element marked, and other evidence.
-fn evidence(error: &VerifyError) -> Vec<String> {
+fn evidence(error: &VerifyError, phase: Option<Phase>) -> Vec<String> {
     let mut lines = trust_problems(error);
     // If no chain is kept, the cause has its length.
     if !error.chain.is_empty() {
@@ -46,7 +47,7 @@ fn evidence(error: &VerifyError) -> Vec<String> {
         };
         format!("{mark} {index} {}", line(certificate))
     }));
-    lines.extend(details(error));
+    lines.extend(details(error, phase));
     lines
 }
 
@@ -73,16 +74,18 @@ fn trust_problems(error: &VerifyError) -> Vec<String> {
 }
 
 /// Evidence other than the chain.
-fn details(error: &VerifyError) -> Vec<String> {
+fn details(error: &VerifyError, phase: Option<Phase>) -> Vec<String> {
     use VerifyCause as C;
+    let time = |now: i64| match phase {
+        // Without a connection, who asks gives the time.
+        Some(Phase::Configure) => format!("verified as of {}", format_utc(now)),
+        _ => format!("this machine's clock says {}", format_utc(now)),
+    };
     match &error.cause {
         C::Expired { now, .. } | C::NotYetValid { now, .. } => {
-            vec![format!("this machine's clock says {}", format_utc(*now))]
+            vec![time(*now)]
         }
-        C::CrlExpired { now, list, .. } => vec![
-            list.to_string(),
-            format!("this machine's clock says {}", format_utc(*now)),
-        ],
+        C::CrlExpired { now, list, .. } => vec![list.to_string(), time(*now)],
         C::CrlUnusable { list, .. } => vec![list.to_string()],
         C::RevocationUnknown { uncounted, .. } => uncounted
             .iter()

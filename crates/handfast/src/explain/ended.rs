@@ -43,7 +43,7 @@ pub(super) fn reset_in_handshake(bytes_received: u64, seen: &Seen<'_>) -> Text {
         true => left(ID, "reset the connection", bytes_received, seen.offer),
         false => Text::new(ID, "the connection was reset during the handshake")
             .evidence([after(bytes_received)])
-            .fix("see the peer's log; a firewall or a crashed process causes this"),
+            .fix("see the peer's log; a firewall, a limit on connections from one address, or a crashed process causes this"),
     }
 }
 

@@ -3,9 +3,19 @@
 use super::first_bytes::{PlainProtocol, is_portal, not_tls_fix, quote_bytes};
 use super::text::{Seen, Text};
 use super::{alert, certificate, ended, negotiation};
+use crate::alert::Alert;
 use crate::error::{LongMessage, PeerCause};
 use crate::side::Side;
 use crate::x509::{describe_name_der, escape_control};
+
+/// Alerts about certificates (RFC 8446, section 6).
+const BAD_CERTIFICATE: u8 = 42;
+const UNSUPPORTED_CERTIFICATE: u8 = 43;
+const CERTIFICATE_REVOKED: u8 = 44;
+const CERTIFICATE_EXPIRED: u8 = 45;
+const UNKNOWN_CA: u8 = 48;
+const ACCESS_DENIED: u8 = 49;
+const DECRYPT_ERROR: u8 = 51;
 
 /// Issuers shown of those that a server accepts.
 const ISSUERS_SHOWN_MAX: usize = 5;
@@ -37,7 +47,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Text {
             "client-certificate-refused",
             format!("the server did not accept our client certificate: alert {alert}"),
         )
-        .fix("check that it is valid, not revoked, and from an issuer that the server trusts"),
+        .fix(refused_client_certificate(*alert)),
         PeerCause::ClientCertificateMissing => Text::new(
             "client-certificate-missing",
             "the client sent no certificate, and one is required",
@@ -58,7 +68,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Text {
         )
         .evidence([format!("{bytes_received} bytes had arrived")])
         .fix("fetch it again; a server that always ends this way should send close_notify"),
-        PeerCause::ProtocolVersion { alert } => negotiation::version(*alert, seen),
+        PeerCause::ProtocolVersion { alert, .. } => negotiation::version(*alert, seen),
         PeerCause::NothingInCommon { what } => negotiation::nothing_in_common(*what, seen),
         PeerCause::NoApplicationProtocol => negotiation::application_protocol(seen),
         PeerCause::EchRejected { retry_configs } => Text::new(
@@ -123,6 +133,32 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Text {
                     }
                 })
         }
+    }
+}
+
+/// What to do, by the server's reason.
+fn refused_client_certificate(alert: Alert) -> &'static str {
+    match alert.code() {
+        BAD_CERTIFICATE => {
+            "check that the file has the whole chain, undamaged: the server cannot verify it"
+        }
+        UNSUPPORTED_CERTIFICATE => {
+            "use a certificate whose purpose is clientAuth, with an EC P-256, Ed25519 or RSA key"
+        }
+        CERTIFICATE_REVOKED => {
+            "the issuer has revoked it: have another one issued, for another key"
+        }
+        CERTIFICATE_EXPIRED => {
+            "have a new certificate issued; if it is new, check the clocks of both machines"
+        }
+        UNKNOWN_CA => {
+            "use a certificate whose issuer the server trusts; send its intermediates, too"
+        }
+        ACCESS_DENIED => {
+            "the certificate is valid, and the server does not admit its owner: ask its operator"
+        }
+        DECRYPT_ERROR => "check that the key belongs to the certificate",
+        _ => "see the server's log: it does not say what is wrong with the certificate",
     }
 }
 

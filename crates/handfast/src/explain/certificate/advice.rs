@@ -75,6 +75,9 @@ pub(super) fn fix(refused: &VerifyError, phase: Option<Phase>) -> String {
             "the client needs a new certificate; if it is new, check this machine's clock"
                 .to_owned()
         }
+        C::Expired { .. } if refused.at_index == Some(0) && reader.is_file() => {
+            "renew the certificate".to_owned()
+        }
         C::Expired { .. } if refused.at_index == Some(0) => {
             "renew the certificate; if it is new, check this machine's clock".to_owned()
         }
@@ -89,7 +92,7 @@ pub(super) fn fix(refused: &VerifyError, phase: Option<Phase>) -> String {
             format!("the {holder} must send the current certificate of the issuer that has expired")
         }
         C::NotYetValid { .. } if reader.is_file() => {
-            "check this machine's clock, and the issuer's".to_owned()
+            "use it once it is valid; if it should be valid already, have it issued again".to_owned()
         }
         C::NotYetValid { .. } => "check the clocks of both machines".to_owned(),
         C::InvalidValidity { .. } => {

@@ -106,6 +106,48 @@ pub(super) fn strangers() -> Vec<Row> {
             }),
         ),
         (
+            "client-certificate-refused.damaged",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(42),
+            }),
+        ),
+        (
+            "client-certificate-refused.unsupported",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(43),
+            }),
+        ),
+        (
+            "client-certificate-refused.revoked",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(44),
+            }),
+        ),
+        (
+            "client-certificate-refused.expired",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(45),
+            }),
+        ),
+        (
+            "client-certificate-refused.denied",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(49),
+            }),
+        ),
+        (
+            "client-certificate-refused.other-key",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(51),
+            }),
+        ),
+        (
+            "client-certificate-refused.unsaid",
+            handshake(PeerCause::ClientCertificateRefused {
+                alert: Alert::new(46),
+            }),
+        ),
+        (
             "client-certificate-missing",
             Error::new(Phase::Handshake, PeerCause::ClientCertificateMissing),
         ),
@@ -118,7 +160,10 @@ pub(super) fn offers() -> Vec<Row> {
     vec![
         (
             "protocol-version",
-            handshake(PeerCause::ProtocolVersion { alert: None }),
+            handshake(PeerCause::ProtocolVersion {
+                alert: None,
+                theirs: None,
+            }),
         ),
         ("no-shared-cipher-suite", lacking(Negotiated::CipherSuite)),
         ("no-shared-group", lacking(Negotiated::KeyExchangeGroup)),

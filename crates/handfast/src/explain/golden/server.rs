@@ -67,14 +67,22 @@ pub(super) fn rows() -> Vec<Row> {
         (
             "protocol-version.client",
             server(
-                PeerCause::ProtocolVersion { alert: None }.into(),
+                PeerCause::ProtocolVersion {
+                    alert: None,
+                    theirs: None,
+                }
+                .into(),
                 offer(Hello::of(0x0301)),
             ),
         ),
         (
             "protocol-version.client-tls12",
             server(
-                PeerCause::ProtocolVersion { alert: None }.into(),
+                PeerCause::ProtocolVersion {
+                    alert: None,
+                    theirs: None,
+                }
+                .into(),
                 offer(Hello::of(0x0303)),
             ),
         ),
