@@ -1,7 +1,7 @@
 //! Resolves a name by the operating system, within a time limit.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use crate::address::refuse_number;
 use crate::error::{Cause, Error};
 use crate::system::not_resolved;
 
-/// Resolves a host by the operating system; an IP address resolves to itself.
+/// Resolves a host by the operating system; an IP address resolves to itself, a name below `localhost` to the loopback addresses
+/// (RFC 6761, section 6.3), which not every system does.
 ///
 /// The operating system's resolver cannot be interrupted: it runs on a thread that is detached
 /// when the limit passes, and ends later.
@@ -31,6 +32,9 @@ pub fn resolve(host: &str, port: u16, limit: Option<Duration>) -> Result<Vec<Soc
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     refuse_number(host)?;
+    if is_below_localhost(host) {
+        return Ok(loopback(port));
+    }
     let name = host.to_owned();
     let answer = match limit {
         None => (name.as_str(), port).to_socket_addrs().map(Vec::from_iter),
@@ -67,6 +71,9 @@ pub async fn resolve_async(
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     refuse_number(host)?;
+    if is_below_localhost(host) {
+        return Ok(loopback(port));
+    }
     let lookup = tokio::net::lookup_host((host, port));
     let answer = match limit {
         None => lookup.await,
@@ -75,6 +82,20 @@ pub async fn resolve_async(
             .map_err(|_| Error::new(Phase::Resolve, Cause::TimedOut { limit }))?,
     };
     found(host, answer.map(Vec::from_iter))
+}
+
+/// Such as `dev.localhost`. `localhost` itself is known everywhere.
+fn is_below_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.rsplit_once('.')
+        .is_some_and(|(below, last)| !below.is_empty() && last.eq_ignore_ascii_case("localhost"))
+}
+
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    vec![
+        (Ipv6Addr::LOCALHOST, port).into(),
+        (Ipv4Addr::LOCALHOST, port).into(),
+    ]
 }
 
 fn found(host: &str, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, Error> {
@@ -91,6 +112,23 @@ fn found(host: &str, answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAd
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_below_localhost_are_this_machine() {
+        for host in ["dev.localhost", "a.dev.LOCALHOST", "dev.localhost."] {
+            let addresses = resolve(host, 8443, None).unwrap();
+            assert_eq!(addresses, loopback(8443), "{host}");
+        }
+        for host in [
+            "localhost",
+            ".localhost",
+            "localhost.example",
+            "mylocalhost",
+            "a.b",
+        ] {
+            assert!(!is_below_localhost(host), "{host}");
+        }
+    }
 
     #[test]
     fn resolving_has_a_time_limit_and_a_phase_of_its_own() {

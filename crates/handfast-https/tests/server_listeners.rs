@@ -383,6 +383,32 @@ fn while_there_is_no_successor_yet_connections_wait_for_it() {
 }
 
 #[test]
+fn a_client_that_speaks_tls_to_a_redirecting_listener_is_answered_at_once() {
+    let mut limits = Limits::default();
+    // It would be waited for so long.
+    limits.head = Duration::from_secs(600);
+    let setup = Setup {
+        limits,
+        ..Setup::default()
+    };
+    let first = Fixture::start(setup, |_| addresses);
+    let to = Redirect::to_port(8443);
+    let listener = Listener::address("127.0.0.1:0".parse().unwrap()).redirecting(to);
+    first.running().listen(&listener).unwrap();
+    let address = first.running().listeners()[1].address.socket().unwrap();
+    for (sent, expected) in [
+        (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..], "not TLS\n"),
+        (b"\x80\x2e\x01\x03\x01", ""),
+    ] {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(sent).unwrap();
+        let reply = read_plain(socket);
+        assert!(reply.ends_with(expected), "{reply}");
+        assert_eq!(reply.is_empty(), expected.is_empty(), "{reply}");
+    }
+}
+
+#[test]
 fn a_redirecting_listener_leads_to_https_and_nowhere_else() {
     let mut limits = Limits::default();
     limits.head = Duration::from_millis(300);
@@ -397,7 +423,7 @@ fn a_redirecting_listener_leads_to_https_and_nowhere_else() {
     let listening = first.running().listeners();
     let address = listening[1].address.socket().unwrap();
     // What is sent, the status, and where it leads.
-    let cases: [(&str, Option<u16>, Option<&str>); 9] = [
+    let cases: [(&str, Option<u16>, Option<&str>); 10] = [
         (
             "GET /a?b=c HTTP/1.1\r\nHost: Files.test:80\r\n\r\n",
             Some(308),
@@ -427,7 +453,8 @@ fn a_redirecting_listener_leads_to_https_and_nowhere_else() {
         ),
         // Cut off by the deadline.
         ("GET /slow HTTP/1.1\r\nHost: fil", Some(400), None),
-        ("\x16\x03\x01\x02\x00\x01", None, None),
+        ("\x16\x03\x01\x02\x00\x01", Some(400), None),
+        ("\0\0\0\0", None, None),
     ];
     for (number, (sent, status, location)) in cases.into_iter().enumerate() {
         let mut socket = TcpStream::connect(address).unwrap();

@@ -53,6 +53,15 @@ pub(super) async fn redirect<T: Transport>(
         () = stopping => return None,
         target = read => target.ok().flatten(),
     };
+    if is_tls(&head) {
+        let status = StatusCode::BAD_REQUEST;
+        let sent = send(channel, &reply(status, None, NOT_TLS), leave).await;
+        return sent.then_some(Answered {
+            status,
+            location: None,
+            head,
+        });
+    }
     if !looks_like_http(&head) {
         return None;
     }
@@ -84,6 +93,7 @@ pub(super) async fn redirect<T: Transport>(
 
 const NOT_SERVED: &str = "this server does not serve this host\n";
 const NO_HOST: &str = "the request names no host that it could be redirected to\n";
+const NOT_TLS: &str = "this port speaks plain HTTP, not TLS\n";
 const NOT_HTTPS: &str = "this port speaks https; the request was not it\n";
 
 /// Answers what began with `received`, if it looks like HTTP: 308 to the https URL on this port, or 400, also if the port
@@ -162,6 +172,13 @@ fn reply(status: StatusCode, location: Option<&str>, body: &str) -> String {
     reply
 }
 
+/// The beginning of a TLS record with a handshake message (RFC 8446, section 5.1), whatever version it names.
+fn is_tls(bytes: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    const MAJOR: u8 = 3;
+    bytes.starts_with(&[HANDSHAKE, MAJOR])
+}
+
 /// A method, a space, a target.
 fn looks_like_http(bytes: &[u8]) -> bool {
     let method = bytes
@@ -179,7 +196,7 @@ fn looks_like_http(bytes: &[u8]) -> bool {
         }
 }
 
-/// Reads until the head has the URL, or ends without it.
+/// Reads until the head has the URL, or ends without it, or cannot be one.
 async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -> Option<Target> {
     let mut chunk = [0; 1024];
     while memchr::memmem::find(head, b"\r\n\r\n").is_none()
@@ -192,6 +209,10 @@ async fn read_on<T: Transport>(channel: &mut T, head: &mut Vec<u8>, port: u16) -
         }
         let fresh = chunk.get(..count).unwrap_or_default();
         head.extend_from_slice(fresh);
+        // Two bytes tell a TLS record. A request may come byte by byte.
+        if head.len() >= 2 && !head.first().is_some_and(u8::is_ascii_uppercase) {
+            return None;
+        }
         // A field is known at the end of its line.
         if memchr::memchr(b'\n', fresh).is_some()
             && let Some(target) = https_target(head, port)
