@@ -88,7 +88,7 @@ impl fmt::Display for PasswordsError {
             PasswordsProblem::Twice(user) => write!(f, "the user {user} has two lines"),
             PasswordsProblem::Hash(user, problem) => write!(
                 f,
-                "user {user}: {problem}; `htpasswd -B FILE {user}` makes a good hash"
+                "user {user}: {problem}; `htpasswd -nB {user} > FILE` makes a file with a good hash"
             ),
             PasswordsProblem::Empty => f.write_str("there is no user in it"),
             PasswordsProblem::TooLong => f.write_str("it is longer than 8 MiB"),
@@ -363,7 +363,7 @@ mod tests {
             ),
             (
                 "\nann:secret",
-                "line 2: user ann: the password is not hashed; `htpasswd -B FILE ann` makes a good hash",
+                "line 2: user ann: the password is not hashed; `htpasswd -nB ann > FILE` makes a file with a good hash",
             ),
         ] {
             assert_eq!(Passwords::parse(text).unwrap_err().to_string(), expected);
