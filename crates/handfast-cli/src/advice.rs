@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use handfast::registry::WireVersion;
 use handfast::{
     CHAIN_DEPTH_LIMIT, Cause, Error, Explanation, PeerCause, Phase, PlainProtocol, Purpose,
     Uncounted, VerifyCause, VerifyError,
@@ -37,6 +38,9 @@ enum Says {
     If(fn(Failed<'_>) -> bool, &'static str),
     /// With a part that the cause knows.
     Of(fn(Failed<'_>) -> Option<String>),
+    /// In place of what the library advises: the option stands where the verb is.
+    Instead(&'static str),
+    InsteadOf(fn(Failed<'_>) -> Option<String>),
 }
 
 /// Commands that verify servers.
@@ -71,6 +75,7 @@ const ROWS: &[Row] = &[
         BOTH,
         Says::If(is_of_client, TRUST_CLIENTS),
     ),
+    row("unknown-issuer", CLIENTS, Says::Of(local_authority)),
     row("unknown-issuer", CLIENTS, Says::Always(TRUST)),
     row("unknown-issuer", SERVERS, Says::Always(TRUST_CLIENTS)),
     row(
@@ -223,12 +228,28 @@ const ROWS: &[Row] = &[
         &["inspect"],
         Says::If(goes_by_another_name, "--name NAME"),
     ),
+    row("wrong-purpose", &["inspect"], Says::InsteadOf(as_client_s)),
     row(
         "issuer-distrusted-by-client",
         &["serve", "connect", "demo"],
         Says::Always("`handfast get --cacert FILE`"),
     ),
     row("not-tls", &["connect", "inspect"], Says::Of(starttls)),
+    row(
+        "client-certificate-required",
+        CLIENTS,
+        Says::Always("--cert FILE --key FILE"),
+    ),
+    row(
+        "private-key-missing",
+        PASSPHRASES,
+        Says::Always("--key FILE"),
+    ),
+    row(
+        "protocol-version",
+        &["get", "connect", "bench"],
+        Says::Of(another_version),
+    ),
     row(
         "passphrase-needed",
         PASSPHRASES,
@@ -273,31 +294,75 @@ const ROWS: &[Row] = &[
     row(
         "ca-exists",
         CA,
-        Says::Always("`handfast ca show`, or --ca-dir DIR"),
+        Says::Instead(
+            "use it as it is (`handfast ca show`), or give another directory with --ca-dir DIR",
+        ),
     ),
     row(
         "ca-missing",
         CA,
-        Says::Always("`handfast ca init`, or --ca-dir DIR"),
+        Says::Instead(
+            "make one with `handfast ca init`, or name the right directory with --ca-dir DIR",
+        ),
     ),
-    row("ca-missing", SERVERS, Says::Always("`handfast ca init`")),
-    row("ca-directory-in-use", CA, Says::Always("--ca-dir DIR")),
-    row("ca-name-not-permitted", CA, Says::Of(another_authority)),
+    row(
+        "ca-missing",
+        SERVERS,
+        Says::Instead("make one with `handfast ca init`, or name the right directory"),
+    ),
+    row(
+        "ca-directory-in-use",
+        CA,
+        Says::Instead("give a new or an empty directory with --ca-dir DIR"),
+    ),
+    row(
+        "ca-name-not-permitted",
+        CA,
+        Says::InsteadOf(another_authority),
+    ),
     row(
         "ca-invalid-name",
         CA,
-        Says::Always("`handfast ca issue --client NAME`"),
+        Says::Instead(
+            "give host names or IP addresses; for a client, with --client, its name or mail address",
+        ),
     ),
-    row("ca-file-exists", CA, Says::Always("--out DIR, or --force")),
-    row("ca-output-is-authority", CA, Says::Always("--out DIR")),
+    row(
+        "ca-file-exists",
+        CA,
+        Says::Instead("give another directory with --out DIR, or replace the files with --force"),
+    ),
+    row(
+        "ca-output-is-authority",
+        CA,
+        Says::Instead("give another directory with --out DIR"),
+    ),
     row(
         "ca-unknown-serial",
         CA,
-        Says::Always("`handfast ca show`; --lost"),
+        Says::Instead(
+            "compare it with the list of `handfast ca show`; if the ledger was lost, give the file of the certificate, or the serial number with --lost",
+        ),
     ),
-    row("ca-foreign-certificate", CA, Says::Always("--ca-dir DIR")),
-    row("ca-invalid-serial", CA, Says::Always("`handfast ca show`")),
-    row("ca-file", CA, Says::Always("--ca-dir DIR or --out DIR")),
+    row(
+        "ca-foreign-certificate",
+        CA,
+        Says::Instead("revoke it with the authority that issued it: --ca-dir DIR"),
+    ),
+    row(
+        "ca-invalid-serial",
+        CA,
+        Says::Instead(
+            "give the file of the certificate, NAME.pem, or the serial number from `handfast ca show`",
+        ),
+    ),
+    row(
+        "ca-file",
+        CA,
+        Says::Instead(
+            "run it as the owner of the directory, or name another one with --ca-dir DIR or --out DIR",
+        ),
+    ),
 ];
 
 /// The command that is running; none in tests, which are given what any command would say.
@@ -355,17 +420,20 @@ fn add(mut explanation: Explanation, failed: Failed<'_>, command: Option<&str>) 
     let Some(fix) = explanation.fix.last_mut() else {
         return explanation;
     };
-    let options = ROWS
+    let beside = |options: String| format!("{fix} ({options})");
+    let advised = ROWS
         .iter()
         .filter(|row| row.id == explanation.id)
         .filter(|row| command.is_none_or(|command| row.commands.contains(&command)))
         .find_map(|row| match row.says {
-            Says::Always(options) => Some(options.to_owned()),
-            Says::If(holds, options) => holds(failed).then(|| options.to_owned()),
-            Says::Of(options) => options(failed),
+            Says::Always(options) => Some(beside(options.to_owned())),
+            Says::If(holds, options) => holds(failed).then(|| beside(options.to_owned())),
+            Says::Of(options) => options(failed).map(beside),
+            Says::Instead(fix) => Some(fix.to_owned()),
+            Says::InsteadOf(fix) => fix(failed),
         });
-    if let Some(options) = options {
-        fix.push_str(&format!(" ({options})"));
+    if let Some(advised) = advised {
+        *fix = advised;
     }
     explanation
 }
@@ -388,6 +456,17 @@ fn proves_client(failed: Failed<'_>) -> bool {
 fn is_of_client(failed: Failed<'_>) -> bool {
     let is_in_file = matches!(failed, Failed::Tls(error) if error.phase() == Phase::Configure);
     proves_client(failed) && !is_in_file
+}
+
+/// Authorities of this program have a name that begins so, unless another was chosen.
+fn local_authority(failed: Failed<'_>) -> Option<String> {
+    let VerifyCause::UnknownIssuer { issuer, .. } = &refused(failed)?.cause else {
+        return None;
+    };
+    issuer.starts_with("CN=handfast local CA").then(|| {
+        "this is the local authority of a handfast server: `handfast ca show` there names its ca.pem; copy it, and give --cacert FILE"
+            .to_owned()
+    })
 }
 
 fn is_of_anchor(failed: Failed<'_>) -> bool {
@@ -448,6 +527,20 @@ fn has_damaged_list(failed: Failed<'_>) -> bool {
     })
 }
 
+/// A client's certificate in a file, which was verified as a server's.
+fn as_client_s(failed: Failed<'_>) -> Option<String> {
+    let is_in_file = matches!(failed, Failed::Tls(error) if error.phase() == Phase::Configure);
+    let refused = refused(failed).filter(|refused| is_in_file && refused.at_index == Some(0))?;
+    let VerifyCause::ExtendedKeyUsage { presented, .. } = &refused.cause else {
+        return None;
+    };
+    let is_client_s = presented.iter().any(|purpose| purpose == "clientAuth");
+    (is_client_s && refused.purpose == Purpose::ServerAuth).then(|| {
+        "if it is meant for a client, check it with --purpose client; a server needs a certificate whose purpose is serverAuth"
+            .to_owned()
+    })
+}
+
 fn goes_by_another_name(failed: Failed<'_>) -> bool {
     let is_in_file = matches!(failed, Failed::Tls(error) if error.phase() == Phase::Configure);
     is_in_file && refused(failed).is_some_and(VerifyError::goes_by_another_name)
@@ -475,12 +568,33 @@ fn starttls(failed: Failed<'_>) -> Option<String> {
     Some(format!("--starttls {}", protocol.name()))
 }
 
+/// If the server speaks a version that an option excludes, as a probe has found.
+fn another_version(failed: Failed<'_>) -> Option<String> {
+    let Failed::Tls(error) = failed else {
+        return None;
+    };
+    let excluding = match error.cause() {
+        Cause::Peer(PeerCause::ProtocolVersion {
+            theirs: Some(theirs),
+            ..
+        }) => match theirs {
+            WireVersion::Tls12 => "--tlsv1.3",
+            WireVersion::Tls13 => "--tls-max",
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(format!("leave out {excluding}"))
+}
+
 fn another_authority(failed: Failed<'_>) -> Option<String> {
     let Failed::Authority(CaError::NotPermitted { name, .. }) = failed else {
         return None;
     };
     let name = name.strip_prefix("*.").unwrap_or(name);
-    Some(format!("`handfast ca init --permit {name} --ca-dir DIR`"))
+    Some(format!(
+        "what an authority may sign for is fixed when it is made: make another one with `handfast ca init --permit {name} --ca-dir DIR`"
+    ))
 }
 
 fn proxy_problem<'e>(failed: Failed<'e>) -> Option<&'e ProxyProblem> {
@@ -585,14 +699,19 @@ mod tests {
         let mut count = 0;
         for row in ROWS {
             count += match row.says {
-                Says::Always(text) | Says::If(_, text) => checked(&program, row.commands, text),
-                Says::Of(_) => 0,
+                Says::Always(text) | Says::If(_, text) | Says::Instead(text) => {
+                    checked(&program, row.commands, text)
+                }
+                Says::Of(_) | Says::InsteadOf(_) => 0,
             };
         }
         assert!(count > 50, "{count}: is the table read right?");
         checked(&program, CLIENTS, "--depth 3");
         checked(&program, SERVERS, "--depth 3");
         checked(&program, &["connect", "inspect"], "--starttls smtp");
+        checked(&program, &["inspect"], "--purpose client");
+        let versions = "leave out --tlsv1.3, --tls-max";
+        checked(&program, &["get", "connect", "bench"], versions);
         checked(
             &program,
             CA,

@@ -8,6 +8,7 @@ use handfast::{CertificateFacts, Explanation};
 use handfast_ca::Authority;
 
 use crate::failure::{Failure, code};
+use crate::output;
 
 /// Overrides the platform's directory for the local authority.
 pub(crate) const CA_DIR_VARIABLE: &str = "HANDFAST_CA_DIR";
@@ -109,8 +110,23 @@ fn default_ca_dir() -> Option<PathBuf> {
     env::var_os(CA_DIR_VARIABLE)
         .filter(|dir| !dir.is_empty())
         .map(PathBuf::from)
-        .or_else(|| {
-            directories::ProjectDirs::from("", "", "handfast")
-                .map(|dirs| dirs.data_dir().join("ca"))
-        })
+        .or_else(platform_ca_dir)
+}
+
+/// Whether clients find the authority in this directory without an option.
+pub(crate) fn is_default(dir: &Path) -> bool {
+    default_ca_dir().is_some_and(|default| default == dir)
+}
+
+fn platform_ca_dir() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "handfast").map(|dirs| dirs.data_dir().join("ca"))
+}
+
+/// The option with which a command uses the authority in this directory, behind a space; nothing for that of the platform, which
+/// commands use without one. The variable may be set for a single command: then the next one needs the option.
+pub(crate) fn option_for(dir: &Path) -> String {
+    match platform_ca_dir().is_some_and(|platform| platform == dir) {
+        true => String::new(),
+        false => format!(" --ca-dir {}", output::shell_path(dir)),
+    }
 }

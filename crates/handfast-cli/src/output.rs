@@ -214,6 +214,13 @@ pub(crate) fn warning(text: impl AsRef<str>) {
     ));
 }
 
+/// A warning that counts as a problem, on stderr.
+pub(crate) fn problem(text: impl AsRef<str>) {
+    let palette = Palette::stderr();
+    let label = palette.paint(Tone::Bad, "problem:");
+    note(format!("{label} {}", text.as_ref()));
+}
+
 /// What happened, the evidence, what to do.
 pub(crate) fn failure(failure: &Failure) {
     let palette = Palette::stderr();

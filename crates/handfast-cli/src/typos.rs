@@ -83,11 +83,45 @@ fn separate_origin<'w>(words: &[&'w str]) -> Option<&'w str> {
     })
 }
 
+/// An error with the usage of `serve`.
+fn of_serve(kind: ErrorKind, message: String) -> clap::Error {
+    let mut root = Cli::command();
+    root.build();
+    match root.find_subcommand_mut("serve") {
+        Some(serve) => serve.error(kind, message),
+        None => root.error(kind, message),
+    }
+}
+
+/// What else can be given in place of what is missing.
+fn instead_of_missing(error: &clap::Error, words: &[&str]) -> Option<&'static str> {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let root = Cli::command();
+    match (command_of(&root, words).get_name(), missing.as_slice()) {
+        ("serve", [one]) if one == "<DIR>" => Some(
+            "'handfast serve .' serves this directory; --config FILE serves the sites of a file",
+        ),
+        ("inspect", [one]) if one.starts_with('<') => {
+            Some("give a server, such as example.org; --file FILE is for a certificate in a file")
+        }
+        _ => None,
+    }
+}
+
 /// The same error with our own suggestions.
 fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
     if let (ErrorKind::UnknownArgument, Some(origin)) = (error.kind(), separate_origin(words)) {
         let message = format!("--cors and its origin are one word: use --cors={origin}");
-        return Cli::command().error(ErrorKind::UnknownArgument, message);
+        return of_serve(ErrorKind::UnknownArgument, message);
+    }
+    if error.kind() == ErrorKind::MissingRequiredArgument
+        && let Some(tip) = instead_of_missing(&error, words)
+    {
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+        return error;
     }
     let kinds = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, ContextKind::SuggestedArg),
@@ -175,6 +209,40 @@ mod tests {
             ("handfast serv .", "'serve'"),
         ] {
             assert!(told(line).contains(meant), "{line}: {}", told(line));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_else_there_is() {
+        for (line, tip) in [
+            ("handfast serve", "'handfast serve .'"),
+            ("handfast serve --listen :1", "--config FILE"),
+            ("handfast inspect", "--file FILE"),
+        ] {
+            let told = told(line);
+            assert!(
+                told.contains("tip: ") && told.contains(tip),
+                "{line}: {told}"
+            );
+        }
+        let told = told("handfast serve --cors https://a.example www");
+        assert!(told.contains("Usage: handfast serve"), "{told}");
+    }
+
+    #[test]
+    fn numbers_are_refused_in_words() {
+        for (line, says) in [
+            (
+                "handfast serve --threads 0 .",
+                "expected a number of 1 or more",
+            ),
+            (
+                "handfast serve --connections-max 0 .",
+                "expected a number of 1 or more",
+            ),
+            ("handfast ca issue --days 4000 a", "expected 1 to 825 days"),
+        ] {
+            assert!(told(line).contains(says), "{line}: {}", told(line));
         }
     }
 

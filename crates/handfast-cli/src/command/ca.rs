@@ -87,7 +87,7 @@ struct IssueArgs {
     #[arg(long)]
     client: bool,
     /// Validity in days
-    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
+    #[arg(long, default_value_t = DAYS_DEFAULT, value_parser = days)]
     days: u32,
     /// Directory for the two files
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -127,6 +127,12 @@ struct RevokeArgs {
     /// Revoke a serial number that is not in the ledger (if the ledger was lost)
     #[arg(long)]
     lost: bool,
+}
+
+fn days(text: &str) -> Result<u32, String> {
+    let days = text.parse().ok();
+    let days = days.filter(|days| (1..=DAYS_MAX).contains(days));
+    days.ok_or_else(|| format!("expected 1 to {DAYS_MAX} days"))
 }
 
 fn key_type_parser() -> impl TypedValueParser<Value = KeyType> {
@@ -197,12 +203,12 @@ fn difference(authority: &Authority, args: &InitArgs) -> Option<String> {
 }
 
 fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
-    let passphrase = if args.encrypt_key {
-        let read = args.pass.read_new("the new key");
-        Some(read.map_err(|error| passphrase_failure(&args.pass, &error))?)
-    } else {
-        None
-    };
+    let pass = args.encrypt_key.then_some(&args.pass);
+    let passphrase = pass.map(|source| {
+        let read = source.read_new("the new key");
+        read.map_err(|error| passphrase_failure(source, &error))
+    });
+    let passphrase = passphrase.transpose()?;
     let mut request = match args.client {
         true => IssueRequest::client(args.names),
         false => IssueRequest::server(args.names),
@@ -233,7 +239,7 @@ fn issue(dir: &Path, args: IssueArgs) -> Result<(), Failure> {
         );
     }
     print(&issued_text(&issued, Palette::stdout()))?;
-    output::note(issued_hint(&authority, &issued, args.client));
+    output::note(issued_hint(&authority, &issued, args.client, pass));
     Ok(())
 }
 
@@ -279,22 +285,58 @@ fn show(dir: &Path, args: &ShowArgs) -> Result<(), Failure> {
 fn revoke(dir: &Path, args: &RevokeArgs) -> Result<(), Failure> {
     let authority = Authority::open(dir)?;
     let file = Path::new(&args.target);
-    let target = if file.exists() || args.target.contains(['/', '\\', '.']) {
+    let names_file = file
+        .extension()
+        .is_some_and(|end| end == "pem" || end == "key");
+    let target = if names_file || file.exists() || args.target.contains(['/', '\\']) {
         RevokeTarget::File(file.to_owned())
     } else if args.lost {
         RevokeTarget::LostSerial(args.target.clone())
     } else {
         RevokeTarget::Serial(args.target.clone())
     };
-    let revocation = authority.revoke(&target)?;
+    let revocation = authority
+        .revoke(&target)
+        .map_err(|error| revoke_failure(error, file))?;
     print(&revocation_text(&revocation, Palette::stdout()))?;
     if !revocation.recorded {
         output::note("Its issue is not in the ledger; the list contains it nevertheless.");
     }
-    output::note(
-        "`handfast serve --client-ca local` uses the list automatically; other servers need the new file.",
-    );
+    let issued = authority.issued().unwrap_or_default();
+    let record = issued.iter().find(|one| one.serial == revocation.serial);
+    let list = output::shell_path(&revocation.list.file);
+    output::note(match record {
+        Some(record) if !record.client && data_dir::is_default(authority.dir()) => format!(
+            "handfast's clients on this machine refuse it from now on; other clients need the new list (handfast: --crl {list})."
+        ),
+        Some(record) if !record.client => format!(
+            "Clients refuse it once they have the new list (handfast: --crl {list})."
+        ),
+        _ => "`handfast serve --client-ca local` uses the list automatically; other servers need the new file."
+            .to_owned(),
+    });
     Ok(())
+}
+
+/// What to give, if what was given is none of it.
+fn revoke_failure(error: CaError, given: &Path) -> Failure {
+    let is_given = |path: &Path| path == given;
+    let certificate = match &error {
+        CaError::Malformed { path, .. } if is_given(path) => given.with_extension("pem"),
+        CaError::File { path, source, .. }
+            if is_given(path) && source.kind() == io::ErrorKind::NotFound =>
+        {
+            "NAME.pem".into()
+        }
+        CaError::InvalidSerial { text } => format!("{text}.pem").into(),
+        _ => return error.into(),
+    };
+    let mut failure = Failure::from(error);
+    failure.explanation.fix = vec![format!(
+        "give the file of the certificate ({}), or the serial number from `handfast ca show`",
+        escape_control(&certificate.display().to_string())
+    )];
+    failure
 }
 
 fn renew_crl(dir: &Path) -> Result<(), Failure> {
@@ -321,22 +363,45 @@ fn issued_text(issued: &Issued, palette: Palette) -> String {
     text
 }
 
-/// How to use it.
-fn issued_hint(authority: &Authority, issued: &Issued, client: bool) -> String {
+/// How to use it: each command can be typed as it is printed.
+fn issued_hint(
+    authority: &Authority,
+    issued: &Issued,
+    client: bool,
+    pass: Option<&PassphraseSource>,
+) -> String {
     let certificate = output::shell_path(&issued.chain_file);
     let key = output::shell_path(&issued.key_file);
     let ca = output::shell_path(&authority.certificate_file());
+    let ca_dir = data_dir::option_for(authority.dir());
+    let identity = format!("--cert {certificate} --key {key}");
+    let pass = match pass {
+        None => String::new(),
+        // Those that can be read again.
+        Some(source @ (PassphraseSource::Environment(_) | PassphraseSource::File(_))) => {
+            format!(
+                " --pass {}",
+                output::shell_path(Path::new(&source.describe()))
+            )
+        }
+        Some(_) => " --pass prompt".to_owned(),
+    };
     if client {
+        // Without the option, servers of the default authority are trusted.
+        let trust = match ca_dir.is_empty() {
+            true => String::new(),
+            false => format!(" --cacert {ca}"),
+        };
         format!(
-            "Use it with: handfast get --cert {certificate} --key {key} URL\n\
-             or: curl --cacert {ca} --cert {certificate} --key {key} URL\n\
-             `handfast serve` requests it with: --client-ca local"
+            "Use it with: handfast get {identity}{pass}{trust} URL\n\
+             or: curl --cacert {ca} {identity} URL\n\
+             `handfast serve` requests it with: --client-ca local{ca_dir}"
         )
     } else {
         format!(
-            "Serve with it: handfast serve --cert {certificate} --key {key} DIR\n\
+            "Serve with it: handfast serve {identity}{pass} DIR\n\
              Clients trust it with: --cacert {ca}\n\
-             Browsers and other programs of this machine: handfast ca trust"
+             Browsers and other programs of this machine: handfast ca trust{ca_dir}"
         )
     }
 }

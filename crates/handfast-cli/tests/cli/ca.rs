@@ -146,6 +146,71 @@ fn from_nothing_to_a_certificate_in_one_command() {
     }
 }
 
+/// What is printed is typed as it stands: without the option, another authority would be used, or made.
+#[test]
+fn commands_that_are_printed_name_the_authority_and_the_passphrase() {
+    let place = Place::new();
+    let mine = place.path("mine").display().to_string();
+    let ca_dir = ["--ca-dir", mine.as_str()];
+    let server = [&["issue", "localhost"], &ca_dir[..]].concat();
+    place
+        .run(&server)
+        .expect(0, &[&format!("handfast ca trust --ca-dir {mine}\n")]);
+    let client = [&["issue", "--client", "carol"], &ca_dir[..]].concat();
+    place.run(&client).expect(
+        0,
+        &[
+            &format!("/carol.key --cacert {mine}/ca.pem URL"),
+            &format!("--client-ca local --ca-dir {mine}\n"),
+        ],
+    );
+    let variable = place.path("ca").display().to_string();
+    place
+        .run(&["issue", "db.internal"])
+        .expect(0, &[&format!("handfast ca trust --ca-dir {variable}\n")]);
+    let secret = ["--encrypt-key", "--pass", "env:SECRET"];
+    let encrypted = [&["issue", "--client", "dave"], &secret[..], &ca_dir].concat();
+    let output = place.command(&encrypted).env("SECRET", "open").output();
+    Outcome::from(output.unwrap()).expect(0, &["/dave.key --pass env:SECRET --cacert"]);
+    // The authority of the platform's directory needs no option.
+    let mut of_platform = place.command(&["issue", "localhost", "--force"]);
+    of_platform.env_remove("HANDFAST_CA_DIR");
+    for variable in ["HOME", "XDG_DATA_HOME", "APPDATA"] {
+        of_platform.env(variable, place.path("home"));
+    }
+    let output = Outcome::from(of_platform.output().unwrap());
+    if cfg!(target_os = "linux") {
+        output.expect(0, &["handfast ca trust\n"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_revoked_is_told_with_what_can() {
+    let place = Place::new();
+    place.run(&["issue", "--client", "alice"]).expect(0, &[]);
+    place.run(&["issue", "db.internal"]).expect(0, &[]);
+    for (given, file) in [
+        ("./alice.key", "(./alice.pem)"),
+        ("alice", "(alice.pem)"),
+        ("db.internal", "(db.internal.pem)"),
+        ("missing.pem", "(NAME.pem)"),
+    ] {
+        let refused = place.run(&["revoke", given]);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        let fix = format!("fix: give the file of the certificate {file}, or the serial number");
+        assert!(refused.stderr.contains(&fix), "{given}: {refused:?}");
+        assert!(!refused.stderr.contains("backup"), "{given}: {refused:?}");
+    }
+    // Which clients refuse it, and which servers, depends on what it was for.
+    place.run(&["revoke", "db.internal.pem"]).expect(
+        0,
+        &["handfast's clients on this machine refuse it from now on"],
+    );
+    place
+        .run(&["revoke", "alice.pem"])
+        .expect(0, &["`handfast serve --client-ca local` uses the list"]);
+}
+
 #[test]
 fn each_kind_of_key() {
     let place = Place::new();

@@ -312,7 +312,7 @@ crl = ["old.crl"]
     let said = checked.err();
     for (line, what) in [
         (4, "directory"),
-        (6, "key"),
+        (7, "key"),
         (10, "no certificate of this site is for b.example"),
         (18, "is not a directory"),
         (20, "the certificate expired on"),
@@ -418,10 +418,7 @@ fn what_is_cut_because_of_its_address_is_logged_with_the_limit() {
     while ask(&anyone, port, "localhost", "localhost").is_ok_and(|said| !said.starts_with("429 ")) {
         assert!(std::time::Instant::now() < deadline, "{}", running.output());
     }
-    running.expect_output(
-        "requests were answered with 429, too many of 127.0.0.1",
-        PATIENCE,
-    );
+    running.expect_output("limit requests_per_address: ", PATIENCE);
     let audit = loop {
         let audit = fs::read_to_string(place.path("audit.jsonl")).unwrap_or_default();
         if audit.contains("address-limited") {

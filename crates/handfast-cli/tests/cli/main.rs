@@ -22,6 +22,8 @@ mod documents;
 #[cfg(target_os = "linux")]
 mod faults;
 mod get;
+#[cfg(unix)]
+mod hints;
 mod inspect;
 #[cfg(target_os = "linux")]
 mod listeners;

@@ -46,7 +46,7 @@ fn serve(place: &Place, more: &[&str]) -> Serving {
 fn successor(place: &Place, before: &Serving, more: &[&str]) -> Serving {
     let next = serve(place, more);
     let pid = before.running.id();
-    let expected = format!("listeners from process {pid}, which answers");
+    let expected = format!("from process {pid}, which finishes its open connections");
     next.running.expect_output(&expected, PATIENCE);
     assert_eq!(next.port, before.port);
     next
@@ -267,7 +267,7 @@ fn sessions_unix_sockets_and_the_status_page_are_taken_over() {
     read_to(&mut download, &mut Vec::new(), 1);
     let fourth = successor(&place, &third, &[]);
     let pid = fourth.running.id();
-    let expected = format!("process {pid} serves now: 1 connections are open here");
+    let expected = format!("process {pid} serves now: one connection is open here");
     third.running.expect_output(&expected, PATIENCE);
     signal(&third.running, "-TERM");
     ends_well(third.running);
@@ -499,7 +499,7 @@ fn a_control_socket_of_a_dead_process_is_replaced_and_of_another_program_it_is_t
 
     let file = place.path("public/f");
     let told = refused(&place, &file);
-    assert!(told.contains("cannot be used"), "{told}");
+    assert!(told.contains("which is not a socket"), "{told}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "content");
     refused(&place, &place.path("none/control"));
 }

@@ -123,7 +123,7 @@ fn text(
         let limits = "for nothing else: its name constraints say so; browsers and TLS libraries enforce \
                       them, Java does not";
         text.push_str(&row("", limits, palette));
-        text.push_str(&row("in stores", &authority.store_name(), palette));
+        text.push_str(&row("stored as", &authority.store_name(), palette));
     }
     text.push('\n');
     for report in reports {
@@ -156,8 +156,8 @@ fn report_text(change: Change, report: &StoreReport, palette: Palette) -> String
             Change::Untrust => (Tone::Good, "done", "removed"),
         },
         Outcome::Already => match change {
-            Change::Trust => (Tone::Good, "already", "trusted already"),
-            Change::Untrust => (Tone::Good, "already", "not in it"),
+            Change::Trust => (Tone::Good, "unchanged", "trusted already"),
+            Change::Untrust => (Tone::Good, "unchanged", "was not there"),
         },
         Outcome::Planned {
             needs_root: true, ..

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -194,8 +194,8 @@ impl PolledChannel {
         }
     }
 
-    /// Closes the channel: waits for a command, restores a line's settings. Returns a remark, safe to print.
-    pub(super) fn finish(self) -> Option<String> {
+    /// Closes the channel: waits for a command, restores a line's settings. Returns how a command failed.
+    pub(super) fn finish(self) -> Option<CommandFailed> {
         let Ends::Child {
             mut child,
             stdin,
@@ -209,7 +209,7 @@ impl PolledChannel {
         loop {
             match child.try_wait() {
                 Ok(Some(status)) if status.success() => return None,
-                Ok(Some(status)) => return Some(format!("the command ended with {status}")),
+                Ok(Some(status)) => return Some(CommandFailed::Ended(status)),
                 Ok(None) if Instant::now() < deadline => thread::sleep(CHILD_LOOK_EVERY),
                 Ok(None) | Err(_) => break,
             }
@@ -217,7 +217,25 @@ impl PolledChannel {
         // Both fail only if it has ended in the meantime.
         let _ = child.kill();
         let _ = child.wait();
-        Some("the command did not end and was killed".to_owned())
+        Some(CommandFailed::Killed)
+    }
+}
+
+/// How the command of a channel failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommandFailed {
+    /// By itself.
+    Ended(ExitStatus),
+    /// It did not end in time.
+    Killed,
+}
+
+impl std::fmt::Display for CommandFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended(status) => write!(f, "the command ended with {status}"),
+            Self::Killed => f.write_str("the command did not end and was killed"),
+        }
     }
 }
 

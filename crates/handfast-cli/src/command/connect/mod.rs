@@ -21,7 +21,7 @@ use handfast::{
 };
 use handfast_dial::{StartTls, refuse_number};
 
-use self::channel::{Listener, PolledChannel};
+use self::channel::{CommandFailed, Listener, PolledChannel};
 use self::negotiate::{Deadline, begin_tls, handshake};
 use self::session::{Closing, Outcome, Session, Why};
 use self::signals::Signals;
@@ -249,9 +249,16 @@ impl Args {
         mut channel: PolledChannel,
         converse: impl FnOnce(&mut PolledChannel) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
-        let result = converse(&mut channel);
-        let remark = channel.finish();
-        if let Some(remark) = remark
+        let mut result = converse(&mut channel);
+        let failed = channel.finish();
+        if let (Err(failure), Some(CommandFailed::Ended(_))) = (&mut result, failed)
+            && failure.explanation.id == "closed-without-a-byte"
+        {
+            // It was not the network, and no server.
+            failure.explanation.fix =
+                vec!["run the command by itself: it failed before it connected".to_owned()];
+        }
+        if let Some(remark) = failed
             && (!self.quiet || result.is_err())
         {
             output::note(format!("* {remark}"));

@@ -191,7 +191,7 @@ impl Args {
             .iter()
             .enumerate()
             .map(|(number, typed)| {
-                let url = body.url(with_scheme(typed), number);
+                let url = body.url(with_scheme(typed)?, number);
                 let method = self.method(&body, number)?;
                 let mut request = self.protocols.request(method, &url)?;
                 credentials.put_into(&mut request)?;
@@ -243,12 +243,20 @@ impl Args {
 /// an answer costs more than a body in vain.
 const ASKS_ABOVE: u64 = 1024 * 1024;
 
-fn with_scheme(url: &str) -> String {
+fn with_scheme(url: &str) -> Result<String, Failure> {
     if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("https://{url}")
+        return Ok(url.to_owned());
     }
+    // Its host would be `https`.
+    if let Some((scheme @ ("https" | "http"), rest)) = url.split_once("//") {
+        let mut failure = Failure::usage(
+            format!("`{scheme}//` lacks its colon"),
+            format!("write https://{}", handfast::escape_control(rest)),
+        );
+        failure.code = crate::failure::code::BAD_URL;
+        return Err(failure);
+    }
+    Ok(format!("https://{url}"))
 }
 
 #[cfg(test)]

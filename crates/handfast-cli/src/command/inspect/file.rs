@@ -29,16 +29,18 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
     let trust = args.trust.as_shared();
     let policy = trust.verify.policy()?;
     let mut found = Findings::new(&path.display().to_string(), seconds);
+    found.is_as_of = args.files.at.is_some();
     found.expires_within = args.expires_within;
     found.consults(policy.revocation_lists());
     found.trust = policy.anchors().sources();
     let verdict = match args.files.purpose {
         PurposeArg::Client => policy.check_client_chain(&chain, now),
         PurposeArg::Server => {
-            let name = match &args.files.name {
-                Some(name) => name.clone(),
-                None => own_name(&chain),
-            };
+            let given = args.files.name.clone();
+            let own = given.or_else(|| own_name(&chain));
+            let is_named = own.is_some();
+            // Without a name it is refused for any.
+            let name = own.unwrap_or_else(|| "localhost".to_owned());
             let name = ServerName::parse(&name).map_err(|problem| {
                 let cause = ConfigurationCause::ServerName {
                     text: name.clone(),
@@ -46,7 +48,8 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
                 };
                 Error::new(Phase::Configure, cause)
             })?;
-            found.name = Some(name.to_string());
+            found.name = is_named.then(|| name.to_string());
+            found.is_of_server = true;
             policy.check_server_chain(&chain, &name, now)
         }
     };
@@ -67,7 +70,7 @@ pub(super) fn inspect(path: &Path, args: &Args) -> Result<Findings, Failure> {
 }
 
 /// A name for which the chain's first certificate is valid.
-fn own_name(chain: &[CertificateDer<'_>]) -> String {
+fn own_name(chain: &[CertificateDer<'_>]) -> Option<String> {
     let facts = chain
         .first()
         .and_then(|der| CertificateFacts::from_der(der).ok());
@@ -88,5 +91,4 @@ fn own_name(chain: &[CertificateDer<'_>]) -> String {
         .filter(can_be_asked_for)
         .or_else(|| meant.map(str::to_owned).find(can_be_asked_for))
         .or_else(|| facts.as_ref()?.common_name.clone().filter(can_be_asked_for))
-        .unwrap_or_else(|| "localhost".to_owned())
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use handfast::{
     CertificateDer, CertificateFacts, CloseOutcome, Ending, Error, Explanation, KeyKind,
     PathAnchor, PeerCause, Report, RevocationLists, SignedCertificateTimestamp, StapleProblem,
-    StapledResponse, Ticket, TlsVersion, TrustSource, VerifiedPath, VerifyError, escape_control,
-    format_utc,
+    StapledResponse, Ticket, TlsVersion, TrustSource, VerifiedPath, VerifyCause, VerifyError,
+    escape_control, format_utc,
 };
 use handfast_dial::{ConnectError, StartTls};
 use handfast_probe::Survey;
@@ -23,8 +23,12 @@ pub(super) struct Findings {
     pub(super) subject: String,
     /// The name for which the chain was verified.
     pub(super) name: Option<String>,
+    /// Whether a chain in a file was verified as a server's, not as a client's.
+    pub(super) is_of_server: bool,
     /// When it was verified, in unix seconds.
     pub(super) now: i64,
+    /// The user gave this time.
+    pub(super) is_as_of: bool,
     pub(super) live: Option<Live>,
     /// As sent, or as in the file.
     pub(super) chain: Vec<CertificateDer<'static>>,
@@ -117,6 +121,8 @@ impl Findings {
             subject: escape_control(subject).into_owned(),
             name: None,
             now,
+            is_of_server: false,
+            is_as_of: false,
             live: None,
             chain: Vec::new(),
             others: Vec::new(),
@@ -238,6 +244,16 @@ impl Findings {
             );
             let mut explanation = error.advise();
             explanation.what = format!("{}: {}", self.subject, refused.cause);
+            let is_of_time = matches!(
+                refused.cause,
+                VerifyCause::Expired { .. }
+                    | VerifyCause::NotYetValid { .. }
+                    | VerifyCause::CrlExpired { .. }
+            );
+            if is_of_time && !self.is_as_of {
+                let line = "this is the time by this machine's clock";
+                explanation.evidence.push(line.to_owned());
+            }
             leave_chain_out(&mut explanation, refused);
             return Some(Failure::new(code::PEER, explanation));
         }

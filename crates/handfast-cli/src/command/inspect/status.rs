@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use handfast::{
-    CertificateFacts, RevokedBy, StapledResponse, StapledStatus, Ticket, VerifyCause, format_utc,
+    CertificateFacts, RevokedBy, StapledResponse, StapledStatus, Ticket, VerifyCause,
+    escape_control, format_utc,
 };
 
 use super::fetch::Completed;
@@ -13,9 +14,10 @@ use super::words::{plural, span_words};
 
 /// The revocation status, a line for each source.
 pub(super) fn revocation(found: &Findings) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = revoked_by_list(found).into_iter().collect();
     match (found.crls, &found.path) {
         (0, _) => {}
+        _ if !lines.is_empty() => {}
         (count, Some(_)) => lines.push(format!("not revoked, by {count} list{}", plural(count))),
         (count, None) => lines.push(format!("{count} list{} given", plural(count))),
     }
@@ -55,6 +57,25 @@ pub(super) fn revocation(found: &Findings) -> Vec<String> {
         });
     }
     lines
+}
+
+/// If a list was the reason to refuse the chain: the local authority's, or one that was given.
+fn revoked_by_list(found: &Findings) -> Option<String> {
+    let VerifyCause::Revoked {
+        by: RevokedBy::List { list, at, reason },
+        ..
+    } = &found.verify_error()?.cause
+    else {
+        return None;
+    };
+    let which = match &list.file {
+        _ if found.own_list_of.as_ref() == Some(&list.issuer) => {
+            "the local authority's list".to_owned()
+        }
+        Some(file) => escape_control(&file.display().to_string()).into_owned(),
+        None => format!("a list of {}", list.issuer),
+    };
+    Some(format!("{}, by {which}", revoked(*at, *reason)))
 }
 
 fn stapled(response: &StapledResponse) -> String {

@@ -142,7 +142,10 @@ impl Page {
         verdict: Result<&VerifiedPath, &VerifyError>,
     ) {
         let for_name = found.name.as_deref().map_or_else(
-            || " as a client's".to_owned(),
+            || match found.is_of_server {
+                true => " as a server's".to_owned(),
+                false => " as a client's".to_owned(),
+            },
             |name| format!(" for {}", escape_control(name)),
         );
         match verdict {

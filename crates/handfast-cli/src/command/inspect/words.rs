@@ -18,7 +18,9 @@ pub(super) fn took(duration: Duration) -> String {
 
 /// The position of `now` in a validity: `89 days left`, `expired 2 days ago`, `begins in 3 hours`.
 pub(super) fn validity(not_before: i64, not_after: i64, now: i64) -> String {
-    if now < not_before {
+    if not_after < not_before {
+        "never valid: it ends before it begins".to_owned()
+    } else if now < not_before {
         format!("begins in {}", span_words(not_before.saturating_sub(now)))
     } else if now > not_after {
         format!("expired {} ago", span_words(now.saturating_sub(not_after)))
@@ -97,6 +99,10 @@ mod tests {
             (103 * DAY, "expired 3 days ago"),
         ] {
             assert_eq!(validity(0, 100 * DAY, at), words);
+        }
+        for now in [0, 2 * DAY, 4 * DAY] {
+            let words = validity(3 * DAY, DAY, now);
+            assert_eq!(words, "never valid: it ends before it begins");
         }
         assert_eq!(took(Duration::from_micros(420)), "0.4 ms");
         assert_eq!(took(Duration::from_millis(42)), "42 ms");

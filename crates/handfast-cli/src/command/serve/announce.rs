@@ -5,12 +5,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use handfast::{CertificateFacts, Explanation, SubjectAltName};
+use handfast::{
+    CertificateFacts, Explanation, SubjectAltName, TrustAnchors, UnixTime, VerificationPolicy,
+    VerifyCause,
+};
 
 use handfast_https::server::LocalAddress;
 use handfast_site::SiteTable;
 
-use super::certificates::{Origin, Shown, SiteIdentities, Trusted};
+use super::certificates::{Origin, Shown, SiteIdentities, Trusted, any_name};
 use super::config::choices::Demand;
 use super::desk;
 use super::settings::{Settings, Site};
@@ -109,7 +112,7 @@ pub(super) fn text(
     let refused = &identities.own_names.refused;
     if !refused.is_empty() {
         output::note(format!(
-            "the certificate does not name {}: the local authority may not sign for that; clients that use it refuse the server",
+            "the certificate does not name {}: the local authority may not sign for that; clients that connect by this name refuse the server",
             refused.join(", ")
         ));
     }
@@ -179,11 +182,20 @@ fn commands(
                     }
                     _ => String::new(),
                 };
+                let cacert = match cacert.is_empty() && !is_trusted_here(shown) {
+                    true => " --cacert ISSUER.pem".to_owned(),
+                    false => cacert,
+                };
                 let how = format!("{resolve}{client} https://{name}:{port}/");
                 // `get` trusts the local authority by default.
                 let curl = match data_dir::local_ca_that_issued(facts) {
                     Some(file) => format!(" --cacert {}", output::shell_path(&file)),
                     None => cacert.clone(),
+                };
+                // The local authority's is trusted by default.
+                let cacert = match data_dir::local_ca_that_issued(facts) {
+                    Some(_) => String::new(),
+                    None => cacert,
                 };
                 [
                     format!("handfast get{cacert}{how}"),
@@ -194,6 +206,22 @@ fn commands(
         lines.extend(pair);
     }
     lines
+}
+
+/// Whether the platform's store has the authority of a given certificate: clients then need no option.
+fn is_trusted_here(shown: &Shown) -> bool {
+    let Some(name) = any_name(shown.facts()) else {
+        return true;
+    };
+    let policy = VerificationPolicy::new(TrustAnchors::platform());
+    let verdict = policy.check_server_chain(shown.identity.chain(), &name, UnixTime::now());
+    // What else is wrong with it is told elsewhere.
+    !verdict.is_err_and(|refused| {
+        matches!(
+            refused.cause,
+            VerifyCause::UnknownIssuer { .. } | VerifyCause::UntrustedRoot { .. }
+        )
+    })
 }
 
 /// A site's first name, and the options that make clients connect to this address for it.

@@ -389,18 +389,13 @@ fn rules(table: &At<RuleTable>, problems: &mut Vec<Problem>) -> Vec<Rule> {
                 problems.push(Problem::new(status.place.clone(), what));
             }
             let rule = Rule::rewrite(path, &to.value);
-            let at = match &rule {
-                Err(RuleError::Pattern { .. }) => &table.path.place,
-                _ => &to.place,
-            };
+            let at = at_pattern(&rule, &table.path.place, &to.place);
             rules.extend(taken(rule, at, problems));
         }
         (None, None, Some(status)) => {
-            rules.extend(taken(
-                Rule::status(path, status.value),
-                &status.place,
-                problems,
-            ));
+            let rule = Rule::status(path, status.value);
+            let at = at_pattern(&rule, &table.path.place, &status.place);
+            rules.extend(taken(rule, at, problems));
         }
         (None, None, None) => {}
     }
@@ -415,20 +410,20 @@ fn rules(table: &At<RuleTable>, problems: &mut Vec<Problem>) -> Vec<Rule> {
                 problems.push(Problem::new(field.place.clone(), what));
                 continue;
             };
-            rules.extend(taken(
-                make(path, name.trim(), value),
-                &field.place,
-                problems,
-            ));
+            let rule = make(path, name.trim(), value);
+            let at = at_pattern(&rule, &table.path.place, &field.place);
+            rules.extend(taken(rule, at, problems));
         }
     }
     for name in table.remove_headers.iter().flatten() {
         let rule = Rule::remove_header(path, &name.value);
-        rules.extend(taken(rule, &name.place, problems));
+        let at = at_pattern(&rule, &table.path.place, &name.place);
+        rules.extend(taken(rule, at, problems));
     }
     if let Some(value) = &table.cache_control {
         let rule = Rule::cache_control(path, &value.value);
-        rules.extend(taken(rule, &value.place, problems));
+        let at = at_pattern(&rule, &table.path.place, &value.place);
+        rules.extend(taken(rule, at, problems));
     }
     if rules.is_empty() && problems.is_empty() {
         let what = "this rule does nothing";
@@ -437,6 +432,18 @@ fn rules(table: &At<RuleTable>, problems: &mut Vec<Problem>) -> Vec<Rule> {
         ));
     }
     rules
+}
+
+/// The place of what is wrong with a rule, which is its pattern or something else.
+fn at_pattern<'p>(
+    rule: &Result<Rule, RuleError>,
+    pattern: &'p Place,
+    other: &'p Place,
+) -> &'p Place {
+    match rule {
+        Err(RuleError::Pattern { .. }) => pattern,
+        _ => other,
+    }
 }
 
 fn cors(table: &CorsTable) -> Result<Cors, handfast_site::CorsError> {

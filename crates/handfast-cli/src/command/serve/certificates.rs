@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use handfast::{CertificateFacts, Identity};
+use handfast::{CertificateFacts, Identity, ServerName, SubjectAltName};
 
 use super::config::{At, Text};
 use super::names::OwnNames;
@@ -24,6 +24,17 @@ impl Shown {
     pub(super) fn facts(&self) -> &CertificateFacts {
         self.identity.facts()
     }
+}
+
+/// A name that a server's certificate is for; of a wildcard, one that it matches.
+pub(super) fn any_name(facts: &CertificateFacts) -> Option<ServerName> {
+    let names = facts.names.iter();
+    let mut names = names.filter(|name| name.never_matches().is_none());
+    names.find_map(|name| match name {
+        SubjectAltName::Dns(name) => ServerName::parse(&name.replacen('*', "www", 1)).ok(),
+        SubjectAltName::Ip(address) => ServerName::parse(&address.to_string()).ok(),
+        _ => None,
+    })
 }
 
 /// Where a certificate is from.

@@ -1,5 +1,5 @@
-//! `serve --check`: is this configuration right? Everything that is wrong is said, not only the first; nothing is
-//! created, and no address is listened on.
+//! `serve --check`: is this configuration right? Not only the first problem is shown: first those of the file, then, if it has
+//! none, those of what it names. Nothing is created, and no address is listened on.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use super::certificates::Remarks;
 use super::config;
 use super::context;
 use super::held::Held;
-use super::reading::{read, say};
+use super::reading::read;
 use super::sandbox;
 use crate::failure::{Failure, code};
 use crate::output;
@@ -18,7 +18,13 @@ use crate::output;
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (settings, config) = match read(args) {
         Ok(read) => read,
-        Err(failures) => return Err(end(failures, 0)),
+        Err(failures) => {
+            let failure = end(failures, 0);
+            output::note(
+                "not checked until this is corrected: certificates, directories, CAs and revocation lists",
+            );
+            return Err(failure);
+        }
     };
     let text = config.as_ref().map(|config| &config.text);
     let mut held = Held::default();
@@ -26,7 +32,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let problems = context::check(&settings, &mut held, &mut remarks);
     // Last: it gives up rights.
     let user = sandbox::check(args, &settings, &mut remarks).err();
-    say(&remarks, text);
+    for note in &remarks.notes {
+        output::note(note);
+    }
+    for warning in &remarks.warnings {
+        let shown = warning.shown(text);
+        match warning.is_fatal {
+            true => output::problem(shown),
+            false => output::warning(shown),
+        }
+    }
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
     let (mut failures, refused) = (config::shown(problems, text), refused.count());
     failures.extend(user);

@@ -204,9 +204,6 @@ pub(super) fn check(settings: &Settings, held: &mut Held, remarks: &mut Remarks)
     {
         problems.push(Problem::of(&Place::Unset, error));
     }
-    let of_sites = settings.sites.iter().flat_map(|site| &site.certificates);
-    let keys = settings.certificates.iter().chain(of_sites);
-    remarks.warnings.extend(keys.filter_map(judge::key));
     for At { value: path, place } in settings.log_files().iter().chain(&settings.key_log) {
         let directory = path
             .parent()
@@ -246,6 +243,9 @@ fn read(
     let sites = sites(settings, held, &groups, files, problems);
     let pages = settings.sites.iter().flat_map(judge::pages);
     remarks.warnings.extend(pages);
+    let of_sites = settings.sites.iter().flat_map(|site| &site.certificates);
+    let keys = settings.certificates.iter().chain(of_sites);
+    remarks.warnings.extend(keys.filter_map(judge::key));
     if let Some(path) = &settings.key_log {
         remarks.warnings.push(Warning {
             place: path.place.clone(),

@@ -4,12 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use handfast::{CertificateFacts, Identity, Passphrase, SubjectAltName};
-use handfast_ca::{Authority, Constraints, InitOptions, IssueRequest, Issued};
+use handfast_ca::{Authority, CaError, Constraints, InitOptions, IssueRequest, Issued};
 
 use super::certificates::{Kept, Origin, Remarks, Shown, SiteIdentities, Trusted};
 use super::config::choices::Kind;
 use super::config::{Place, Problem};
 use super::held::Held;
+use super::judge;
 use super::names::{OwnNames, own_names};
 use super::settings::{Certificate, Settings, Site};
 use super::warnings::{self, Warning};
@@ -43,12 +44,14 @@ pub(super) fn gather(
     remarks: &mut Remarks,
 ) -> SiteIdentities {
     let mut all = SiteIdentities::default();
-    let common = read_all(&settings.certificates, held, problems, remarks);
+    let ca = data_dir::ca_dir(settings.ca_dir.clone()).ok();
+    let ca = ca.as_deref();
+    let common = read_all(&settings.certificates, held, ca, problems, remarks);
     let mut local = Local::default();
     for site in &settings.sites {
         let shown = if !site.certificates.is_empty() {
             let before = problems.len();
-            let shown = read_all(&site.certificates, held, problems, remarks);
+            let shown = read_all(&site.certificates, held, ca, problems, remarks);
             if problems.len() == before {
                 check_names(site, shown.iter().collect(), problems);
             }
@@ -94,9 +97,11 @@ pub(super) fn gather(
     all
 }
 
+/// `ca`: the directory of the local authority.
 fn read_all(
     certificates: &[Certificate],
     held: &mut Held,
+    ca: Option<&Path>,
     problems: &mut Vec<Problem>,
     remarks: &mut Remarks,
 ) -> Vec<Shown> {
@@ -111,16 +116,37 @@ fn read_all(
                     ..warning
                 });
                 remarks.warnings.extend(at_place);
+                let revoked = ca.and_then(|ca| judge::revoked(certificate, &identity, ca));
+                remarks.warnings.extend(revoked);
                 shown.push(Shown {
                     identity,
                     origin: Origin::Given(certificate.chain.value.clone()),
                 });
             }
-            Err(failure) => problems.push(Problem::of(&certificate.chain.place, failure)),
+            Err(failure) => {
+                let key = certificate.key.as_ref();
+                let key = key.filter(|_| ABOUT_KEYS.contains(&failure.explanation.id));
+                let place = key.map_or(&certificate.chain.place, |key| &key.place);
+                problems.push(Problem::of(place, failure));
+            }
         }
     }
     shown
 }
+
+/// What is wrong with a key, not with the chain.
+const ABOUT_KEYS: [&str; 10] = [
+    "private-key-missing",
+    "public-key-given",
+    "key-parameters-only",
+    "several-private-keys",
+    "passphrase-needed",
+    "wrong-passphrase",
+    "unsupported-key-encryption",
+    "unsupported-key-type",
+    "key-size-refused",
+    "key-mismatch",
+];
 
 /// Every name of a site must be in a certificate. Gives the certificates that have one of them; all for a site without
 /// names.
@@ -190,6 +216,22 @@ fn of_files(issued: &Issued) -> Result<Identity, Failure> {
         .map_err(|error| Failure::from(handfast::Error::from(error)))
 }
 
+/// A site of other names than the authority may sign for usually lacks a certificate of another one.
+fn not_signed(error: CaError, site: &Site) -> Failure {
+    let refused = match &error {
+        CaError::NotPermitted { name, .. } if !site.names.is_empty() => name.clone(),
+        _ => return error.into(),
+    };
+    let mut failure = Failure::from(error);
+    failure.explanation.what =
+        format!("this site has no certificate, and the local authority may not sign for {refused}");
+    failure.explanation.fix = vec![
+        "add [[site.certificate]] with chain = \"FILE\" and key = \"FILE\" below this [[site]]"
+            .to_owned(),
+    ];
+    failure
+}
+
 /// The local authority, opened when it is needed.
 #[derive(Default)]
 struct Local {
@@ -214,7 +256,8 @@ impl Local {
             remarks
                 .notes
                 .push(format!("{made}, in {}", directory.display()));
-            IssueRequest::server(names).check(&Constraints::local())?;
+            let checked = IssueRequest::server(names).check(&Constraints::local());
+            checked.map_err(|error| not_signed(error, site))?;
             return Ok(None);
         }
         if self.authority.is_none() {
@@ -250,7 +293,7 @@ impl Local {
                 .map(|(issued, _)| Some(issued)),
         };
         self.authority = Some(authority);
-        let Some(issued) = issued? else {
+        let Some(issued) = issued.map_err(|error| not_signed(error, site))? else {
             return Ok(None);
         };
         of_files(&issued).map(Some)

@@ -2,6 +2,11 @@
 
 use std::path::{Component, Path};
 
+use handfast::{
+    Identity, RevocationLists, TrustAnchors, UnixTime, VerificationPolicy, VerifyCause,
+};
+
+use super::certificates::any_name;
 use super::settings::{Certificate, Site};
 use super::warnings::Warning;
 
@@ -45,6 +50,27 @@ fn missing(file: &str, site: &Site) -> Option<String> {
     let mut indexes = site.files.index.iter();
     let is_there = path.is_file() || indexes.any(|index| path.join(index).is_file());
     (!is_there).then(|| format!("there is no file {}", shown(&path)))
+}
+
+/// Whether the local authority in this directory has revoked a certificate: its clients refuse the server then.
+pub(super) fn revoked(
+    certificate: &Certificate,
+    identity: &Identity,
+    ca: &Path,
+) -> Option<Warning> {
+    let anchors = TrustAnchors::empty().with_file(ca.join("ca.pem")).ok()?;
+    let lists = RevocationLists::none().with_file(ca.join("crl.pem")).ok()?;
+    let name = any_name(identity.facts())?;
+    let policy = VerificationPolicy::new(anchors).with_revocation_lists(lists);
+    let refused = policy
+        .check_server_chain(identity.chain(), &name, UnixTime::now())
+        .err()?;
+    matches!(refused.cause, VerifyCause::Revoked { .. }).then(|| Warning {
+        place: certificate.chain.place.clone(),
+        text: "the local authority has revoked this certificate: its clients refuse it; have another one issued (`handfast ca issue NAME`)"
+            .to_owned(),
+        is_fatal: true,
+    })
 }
 
 /// Whether others than its owner can use or replace a private key.

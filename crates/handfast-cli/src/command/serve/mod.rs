@@ -52,8 +52,8 @@ use handfast_site::Sites;
 
 pub(crate) use self::args::Args;
 use self::certificates::Remarks;
-use self::config::Config;
 use self::config::choices::Demand;
+use self::config::{Config, Place, Problem};
 use self::held::Held;
 use self::listen::{Beginning, Listeners};
 #[cfg(target_os = "linux")]
@@ -150,8 +150,11 @@ fn serve(
     if let Some(threads) = settings.threads {
         server = server.threads(threads);
     }
-    let server = Server::bind(server, sites.clone())
-        .map_err(|error| bind::failure(&error, bind::Listens::Sites))?;
+    let server = Server::bind(server, sites.clone()).map_err(|error| {
+        let place = settings.place_of(error.address.as_ref());
+        let failure = bind::failure(&error, bind::Listens::Sites, &place);
+        Problem::of(&place, failure).into_failure(text)
+    })?;
     let status = settings.status.map(|address| {
         if status::is_public(&address) && settings.sites.iter().any(|site| site.clients.demand != Demand::Required) {
             output::warning(
@@ -168,7 +171,11 @@ fn serve(
         let listener = claim.take(&key);
         let listener = listener.unwrap_or_else(|| Listener::address(address.0));
         let server = status::bind(listener, context, sources, |error| {
-            bind::failure(&error, bind::Listens::Status)
+            let place = match (args.running.status, &config) {
+                (None, Some(_)) => Place::File(0..0),
+                _ => Place::Unset,
+            };
+            bind::failure(&error, bind::Listens::Status, &place)
         })?;
         Ok::<_, Failure>((key, server))
     });

@@ -109,12 +109,16 @@ pub(super) fn until_stopped(
         }
         if connections > 0 && !reload.settings().log.is_quiet() {
             let time = time.as_secs();
+            let open = match connections {
+                1 => "one connection is open".to_owned(),
+                count => format!("{count} connections are open"),
+            };
             output::note(match &end {
                 End::Signal => format!(
-                    "stopping: {connections} connections are open; replies get {time} s to end, a second signal ends them at once"
+                    "stopping: {open}; replies get {time} s to end, a second signal ends them at once"
                 ),
                 End::Taken(taken, _) => format!(
-                    "process {} serves now: {connections} connections are open here; replies get {time} s to end, a signal shortens that to {} s",
+                    "process {} serves now: {open} here; replies get {time} s to end, a signal shortens that to {} s",
                     taken.pid.unwrap_or_default(),
                     grace.as_secs()
                 ),

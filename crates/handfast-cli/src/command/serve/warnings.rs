@@ -54,7 +54,14 @@ pub(super) fn about(facts: &CertificateFacts, chain_len: usize, now: i64) -> Vec
                 .to_owned(),
         );
     }
-    if now > facts.not_after {
+    if facts.not_after < facts.not_before {
+        let text = format!(
+            "the certificate is never valid: it ends on {}, before it begins on {}: clients refuse it; have it issued again",
+            format_utc(facts.not_after),
+            format_utc(facts.not_before)
+        );
+        add(true, text);
+    } else if now > facts.not_after {
         let text = format!(
             "the certificate expired on {}: clients refuse it; renew it",
             format_utc(facts.not_after)

@@ -112,7 +112,14 @@ fn a_server_runs_over_a_command_too() {
 fn a_command_that_fails_is_told_and_one_that_stays_is_killed() {
     let fixture = Fixture::new();
     let connect = |command: &str| fixture.connect(["--servername", "localhost", command]);
-    run(&mut connect("exec:exit 3"), b"").expect(35, &["closed-without-a-byte", "exit status: 3"]);
+    run(&mut connect("exec:exit 3"), b"").expect(
+        35,
+        &[
+            "closed-without-a-byte",
+            "exit status: 3",
+            "fix: run the command by itself",
+        ],
+    );
     run(&mut connect("exec:echo 'no such host'"), b"").expect(35, &["not-tls", "no such host"]);
     let stays = "exec:exec >&-; exec sleep 1000";
     run(&mut connect(stays), b"").expect(35, &["did not end and was killed"]);

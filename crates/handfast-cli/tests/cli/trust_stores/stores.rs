@@ -86,7 +86,7 @@ fn nss_databases_get_the_authority_once_and_lose_it_alone() {
     assert_eq!(finished.code, Some(0), "{finished}");
     for database in [&profile, &imported, &chromium] {
         let line = line(&finished.out(), database).to_owned();
-        assert!(line.starts_with("already"), "{line}");
+        assert!(line.starts_with("unchanged"), "{line}");
     }
 
     let finished = nss_only("untrust");
@@ -100,7 +100,7 @@ fn nss_databases_get_the_authority_once_and_lose_it_alone() {
     assert!(!nss(&certutil, &imported, &["-L"]).contains("by hand"));
     let finished = nss_only("untrust");
     assert_eq!(finished.code, Some(0), "{finished}");
-    assert!(line(&finished.out(), &profile).starts_with("already"));
+    assert!(line(&finished.out(), &profile).starts_with("unchanged"));
 }
 
 /// What is printed is what is done: the lines work as they stand.
@@ -283,10 +283,10 @@ echo end
             "would change",
             "done",
             "fetched trusted",
-            "already",
+            "unchanged",
             "done",
             "refused untrusted",
-            "already",
+            "unchanged",
             "end"
         ],
         "{finished}"
@@ -395,7 +395,7 @@ fn java_s_store_gets_the_authority_once_and_loses_it_alone() {
     let list = run(&["-list"]);
     assert!(list.contains(&home.name()), "{list}");
     let finished = home.ca(&["trust", "--store", "java"]);
-    assert!(line(&finished.out(), &store).starts_with("already"));
+    assert!(line(&finished.out(), &store).starts_with("unchanged"));
     let finished = home.ca(&["untrust", "--store", "java"]);
     assert_eq!(finished.code, Some(0), "{finished}");
     let list = run(&["-list"]);

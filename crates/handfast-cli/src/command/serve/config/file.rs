@@ -28,7 +28,7 @@ pub(crate) struct File {
     #[schemars(extend("default" = "10s"))]
     pub(crate) grace: Option<At<Time>>,
     /// Control socket of a running server. A server that is started with the same path takes over its listening sockets: no connection
-    /// is refused or reset, and the running one answers what it has accepted, and ends. Without one there, it is made.
+    /// is refused or reset, and the running one finishes its open connections, then ends. Without one there, it is made.
     #[schemars(extend("examples" = ["/run/handfast/takeover"]))]
     pub(crate) takeover: Option<At<FilePath>>,
     /// How connections are closed.

@@ -114,7 +114,10 @@ impl Walk<'_> {
         let mut tables = Vec::new();
         tables_with(&plain, self.root, String::new(), &mut tables);
         if let Some(table) = tables.first() {
+            // Of the document's schema: there are few levels.
+            let whole = tables_of(self.root, table, &plain);
             return problem.with_fix(match table.as_str() {
+                table if whole => format!("write {}", header(&joined(table, &plain))),
                 "" => "move it to the top of the file, before the first table".to_owned(),
                 table => format!("move it into {}", header(table)),
             });
@@ -131,6 +134,17 @@ impl Walk<'_> {
                 for value in values {
                     self.value(path, value, &schema["items"]);
                 }
+            }
+            (DeValue::Table(table), "array")
+                if schema["items"]["type"] == "object" && first_within(table).is_some() =>
+            {
+                // It was not written, only what belongs below it.
+                let within = first_within(table).unwrap_or_default();
+                let within = header(&joined(path, within));
+                let what = format!("there is no [[{path}]] above {within}");
+                let problem = Problem::new(place, what);
+                let fix = format!("put [[{path}]] and its keys above {within}");
+                self.problems.push(problem.with_fix(fix));
             }
             (DeValue::Table(_), "array") if schema["items"]["type"] == "object" => {
                 let problem = Problem::new(place, format!("`{path}` is an array of tables"));
@@ -159,6 +173,12 @@ impl Walk<'_> {
             (DeValue::Boolean(_), "boolean") => {}
             (DeValue::String(text), "string" | "") => self.string(path, text, place, schema),
             (found, _) => {
+                let unquoted = match (found, expected) {
+                    (DeValue::Integer(number), "string") if number.radix() == 10 => {
+                        Some(number.as_str().to_owned())
+                    }
+                    _ => None,
+                };
                 let found = found.type_str();
                 let article = match found.starts_with(['a', 'i', 'o']) {
                     true => "an",
@@ -169,7 +189,16 @@ impl Walk<'_> {
                     named(schema)
                 );
                 let problem = Problem::new(place, what);
+                let format = schema["format"].as_str().unwrap_or_default();
                 let problem = match example(schema) {
+                    // A port, for one.
+                    _ if unquoted.as_ref().is_some_and(|text| {
+                        !format.is_empty() && problem_of(format, text).is_none()
+                    }) =>
+                    {
+                        let text = unquoted.unwrap_or_default();
+                        problem.with_fix(format!("write it in quotes: \"{text}\""))
+                    }
                     example if example.is_empty() && schema["type"] == "array" => problem
                         .with_fix(format!("write [[{path}]], and its keys on the lines below")),
                     example if example.is_empty() => problem,
@@ -192,7 +221,11 @@ impl Walk<'_> {
                 listed(&words)
             );
             let problem = Problem::new(place, what);
+            let is_plain_http = ["http", "plain", "tcp"].contains(&text);
             self.problems.push(match nearest(text, &words) {
+                _ if is_plain_http && words.contains(&"redirect") => problem.with_fix(
+                    "plain HTTP is not served, only redirected to HTTPS: kind = \"redirect\"",
+                ),
                 Some(near) => problem.with_fix(format!("write \"{near}\"")),
                 None => problem,
             });
@@ -210,6 +243,21 @@ impl Walk<'_> {
             });
         }
     }
+}
+
+/// The first table of a table that has nothing but tables.
+fn first_within<'t>(table: &'t DeTable<'_>) -> Option<&'t str> {
+    let is_table = |value: &DeValue<'_>| match value {
+        DeValue::Table(_) => true,
+        DeValue::Array(values) => {
+            let mut values = values.iter();
+            values.all(|value| matches!(value.get_ref(), DeValue::Table(_)))
+        }
+        _ => false,
+    };
+    let all = table.iter().all(|(_, value)| is_table(value.get_ref()));
+    let first = table.iter().min_by_key(|(key, _)| key.span().start);
+    first.filter(|_| all).map(|(key, _)| key.get_ref().as_ref())
 }
 
 fn joined(path: &str, name: &str) -> String {
@@ -258,6 +306,18 @@ fn tables_with(name: &str, schema: &Value, path: String, found: &mut Vec<String>
         };
         tables_with(name, inner, joined(&path, key), found);
     }
+}
+
+/// Whether this key of a table is a table itself.
+fn tables_of(root: &Value, table: &str, name: &str) -> bool {
+    let mut schema = root;
+    for key in table.split('.').chain([name]).filter(|key| !key.is_empty()) {
+        schema = &schema["properties"][key];
+        if schema["type"] == "array" {
+            schema = &schema["items"];
+        }
+    }
+    schema["type"] == "object"
 }
 
 /// The strings that are allowed, if they are a few words.

@@ -270,7 +270,7 @@ impl Listeners {
                 Err(error) => {
                     problems.push(Problem::of(
                         &one.address.place,
-                        bind::failure(&error, Listens::Sites),
+                        bind::failure(&error, Listens::Sites, &one.address.place),
                     ));
                 }
             }

@@ -115,25 +115,34 @@ pub(super) fn connections_full(connections_max: usize) -> String {
 }
 
 pub(super) fn address_limited(event: &LimitEvent) -> String {
-    let what = match event.limit {
-        AddressLimit::Connections => "connections at once were reset",
-        AddressLimit::Handshakes => "new connections were reset",
-        AddressLimit::Requests => "requests were answered with 429",
-        _ => "connections or requests were refused",
+    let (limit, what, done) = match event.limit {
+        AddressLimit::Connections => ("connections_per_address_max", "connection", "reset"),
+        AddressLimit::Handshakes => ("handshakes_per_address", "connection", "reset"),
+        AddressLimit::Requests => ("requests_per_address", "request", "answered with 429"),
+        other => (other.name(), "connection or request", "refused"),
     };
+    let plural = if event.count == 1 { "" } else { "s" };
     let whose = match event.address {
-        Some(address) => format!("of {address}"),
-        None => "of other addresses".to_owned(),
+        Some(address) => address.to_string(),
+        None => "other addresses".to_owned(),
     };
-    format!("{} {what}, too many {whose}", event.count)
+    format!(
+        "limit {limit}: {} {what}{plural} from {whose} {done}",
+        event.count
+    )
 }
 
 /// What a listener for plain HTTP answered, as requests are logged.
 pub(super) fn redirected(event: &RedirectEvent<'_>) -> String {
     text(|text| {
-        let line = String::from_utf8_lossy(event.request_line);
-        let line = escape_control(&line).replace('"', "\\\"");
-        write!(text, "{} - \"{line}\" ", event.peer)?;
+        // The beginning of a TLS record.
+        if event.request_line.starts_with(&[0x16, 0x03]) {
+            write!(text, "{} TLS on the plain HTTP port, answered ", event.peer)?;
+        } else {
+            let line = String::from_utf8_lossy(event.request_line);
+            let line = escape_control(&line).replace('"', "\\\"");
+            write!(text, "{} - \"{line}\" ", event.peer)?;
+        }
         match event.status {
             Some(status) => write!(text, "{}", status.as_u16())?,
             None => text.push('-'),

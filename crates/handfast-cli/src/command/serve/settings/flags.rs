@@ -84,7 +84,8 @@ pub(super) fn override_by(args: &Args, file: &mut File, problems: &mut Vec<Probl
     if let Some((flag, _)) = about_one_site(args).first()
         && let Some(site) = file.site.first()
     {
-        let what = format!("{flag} and sites of the configuration file exclude each other");
+        let what =
+            format!("{flag} cannot be used together with [[site]] in the configuration file");
         let fix = format!("leave out {flag}, or the tables [[site]]");
         problems.push(Problem::new(site.place.clone(), what).with_fix(fix));
         return;

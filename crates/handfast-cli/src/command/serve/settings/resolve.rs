@@ -153,6 +153,16 @@ impl Resolve<'_> {
                     Problem::new(address.place.clone(), what).with_fix("remove one of the two"),
                 );
             }
+            let is_beside = |other: &&Listener| other.address.value.overlaps(&address.value);
+            if let Some(other) = listeners.iter().find(is_beside) {
+                let what = format!(
+                    "{} and {} cannot both be listened on: one is among all addresses, which the other stands for",
+                    other.address.value, address.value
+                );
+                problems.push(
+                    Problem::new(address.place.clone(), what).with_fix("remove one of the two"),
+                );
+            }
             listeners.push(Listener {
                 address,
                 kind: or(&table.value.kind, Kind::default()),

@@ -195,7 +195,10 @@ fn options_about_a_site_exclude_sites_of_the_file() {
     let file = "[[site]]\nroot = \"public\"\n";
     for line in ["other", "--no-listing", "--cert a.pem", "--client-ca local"] {
         let said = settings(file, &format!("--config x {line}")).unwrap_err();
-        assert!(said.contains("exclude each other"), "{line}: {said}");
+        assert!(
+            said.contains("cannot be used together with [[site]]"),
+            "{line}: {said}"
+        );
     }
     // Without sites in the file they describe one.
     let settings = settings("threads = 2\n", "--config x --no-listing public").unwrap();
@@ -397,6 +400,79 @@ fn any_file() -> impl Strategy<Value = String> {
         }
         text
     })
+}
+
+#[test]
+fn mistakes_of_beginners_get_a_fix_that_works() {
+    let site = "[[site]]\nroot = \"www\"\n";
+    let listener = |keys: &str| format!("[[listener]]\n{keys}\n{site}");
+    for (content, what, fix) in [
+        (
+            format!("{site}[site.tls]\nversions = [\"1.3\"]\n"),
+            "unknown key `tls` in [[site]]",
+            "write [tls]",
+        ),
+        (
+            "[[site.error_page]]\nfile = \"404.html\"\n".to_owned(),
+            "there is no [[site]] above [[site.error_page]]",
+            "put [[site]] and its keys above [[site.error_page]]",
+        ),
+        (
+            "[site.cors]\norigins = [\"*\"]\n".to_owned(),
+            "there is no [[site]] above [site.cors]",
+            "put [[site]] and its keys above [site.cors]",
+        ),
+        (
+            format!("[[site.error_page]]\nfile = \"404.html\"\n{site}"),
+            "duplicate key",
+            "put [[site]] and its keys above [[site.error_page]]",
+        ),
+        (
+            format!("[tls]\n[log]\n[tls]\n{site}"),
+            "duplicate key",
+            "put the keys of both into one [tls]",
+        ),
+        (
+            format!("threads = 1\nthreads = 2\n{site}"),
+            "duplicate key",
+            "remove one of the two",
+        ),
+        (
+            "[site]\nroot = \"www\"\n".to_owned(),
+            "`site` is an array of tables",
+            "write [[site]] in place of [site]",
+        ),
+        (
+            "[[site]]\nroot = www\n".to_owned(),
+            "",
+            "with texts in quotes",
+        ),
+        (
+            listener("address = 8443"),
+            "expected a string, found an integer",
+            "write it in quotes: \"8443\"",
+        ),
+        (
+            listener("address = \"8443\"\nkind = \"http\""),
+            "\"http\" is not one of",
+            "plain HTTP is not served, only redirected to HTTPS: kind = \"redirect\"",
+        ),
+        (
+            format!(
+                "[[listener]]\naddress = \"0.0.0.0:8443\"\n{}",
+                listener("address = \"127.0.0.1:8443\"")
+            ),
+            "0.0.0.0:8443 and 127.0.0.1:8443 cannot both be listened on",
+            "remove one of the two",
+        ),
+    ] {
+        let told = settings(&content, "--config x").unwrap_err();
+        assert!(told.contains(what), "{content}{told}");
+        assert!(
+            told.contains("fix: ") && told.contains(fix),
+            "{content}{told}"
+        );
+    }
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handfast::TlsVersion;
-use handfast_https::server::Limits;
+use handfast_https::server::{Limits, LocalAddress};
 
 use crate::command::serve::config::answers::{
     BasicAuthTable, CorsTable, ErrorPageTable, GuardTable, HstsTable, RuleTable, UploadTable,
@@ -209,5 +209,16 @@ impl Settings {
             .filter(|listener| listener.kind == kind)
             .flat_map(|listener| listener.address.value.ips())
             .collect()
+    }
+
+    /// Where the listener is from that has this address.
+    pub(in crate::command::serve) fn place_of(&self, address: Option<&LocalAddress>) -> Place {
+        let has = |listener: &&Listener| match (address, &listener.address.value) {
+            (Some(LocalAddress::Unix(path)), Address::Unix(own)) => **path == **own,
+            (Some(address), own) => address.socket().is_some_and(|one| own.ips().contains(&one)),
+            (None, _) => false,
+        };
+        let listener = self.listeners.iter().find(has);
+        listener.map_or(Place::Unset, |listener| listener.address.place.clone())
     }
 }

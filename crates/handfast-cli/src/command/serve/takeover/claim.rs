@@ -61,6 +61,13 @@ impl Claim {
         let shown = escape_control(&path.display().to_string()).into_owned();
         match UnixStream::connect(path) {
             Ok(stream) => return Self::handed_over(path, &shown, stream),
+            Err(_) if is_another_file(path) => {
+                return Err(failure(
+                    format!("the control socket {shown} cannot be made"),
+                    "there is a file of this name, which is not a socket".to_owned(),
+                    "give another path, or remove the file",
+                ));
+            }
             Err(error) if is_free(&error) => {}
             Err(error) => return Err(unusable(&shown, &error)),
         }
@@ -209,8 +216,11 @@ impl Claim {
                 Ok(Answer::TakenBack) => return Err(predecessor.late()),
                 Ok(Answer::Done) if is_quiet => {}
                 Ok(Answer::Done) => output::note(format!(
-                    "took over {} listeners from process {pid}, which answers what it has accepted",
-                    self.taken
+                    "took over {} from process {pid}, which finishes its open connections, then ends",
+                    match self.taken {
+                        1 => "one listener".to_owned(),
+                        count => format!("{count} listeners"),
+                    }
                 )),
                 // It is stopped, and does so when it goes on: what it has been told waits for it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -330,6 +340,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         true => fs::remove_file(path),
         false => Err(io::ErrorKind::AddrInUse.into()),
     }
+}
+
+/// Whether something else than a socket is there.
+fn is_another_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket())
 }
 
 /// Sockets of a stranger are not served.

@@ -8,7 +8,7 @@
 //!   <------------------------------------------ sockets (SCM_RIGHTS), ticket keys; goes on serving
 //!   confines itself, serves
 //!   ready -----------------------------------> accepts no more
-//!   <------------------------------------ done; answers what it has accepted, ends
+//!   <------------------------------------ done; finishes its open connections, ends
 //! ```
 //!
 //! The control socket is handed over with the others: its path is that of whichever process serves. Until the new one is ready, its
