@@ -12,6 +12,7 @@ mod destination;
 mod fields;
 mod form;
 mod heads;
+mod integrity;
 mod interrupt;
 mod offer;
 mod offset;
@@ -46,6 +47,7 @@ use http::{HeaderMap, Method, StatusCode};
 use self::arguments::Job;
 use self::destination::Target;
 use self::heads::{Head, HeadFile, Heads};
+use self::integrity::Digests;
 use self::offset::Offset;
 use self::page::{Binary, Page};
 use self::progress::Meter;
@@ -292,6 +294,9 @@ async fn fetch(
             Ok(Begun::Complete) => {
                 let finished = response.finish().await.map_err(explained)?;
                 if let Some(download) = continuation.into_download() {
+                    let mut digests = args.integrity.given();
+                    digests.update_from(download.path(), download.held())?;
+                    digests.check()?;
                     download.complete(&finished.whole).map_err(explained)?;
                 }
                 return Ok(Attempt::Done(Done::Whole));
@@ -307,10 +312,16 @@ async fn fetch(
         true => response.error_for_status().err(),
         false => None,
     };
+    let held = continuation.held();
     let begun = continuation.into_download();
     let mut sink = Sink::open(&job.target, begun, &response, !shows_heads, deadline)?;
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
+    let method = job.request.method();
+    let mut digests = args.integrity.digests(method, &response, held > 0);
+    if let Some(path) = sink.path_of_held() {
+        digests.update_from(path, held)?;
+    }
     let mut page = match job.target {
         Target::Stdout if !job.is_forced => {
             Page::new(sink.is_terminal(), is_json(response.headers()))
@@ -318,7 +329,16 @@ async fn fetch(
         _ => None,
     };
     let written = match write_heads(&shown, &mut sink) {
-        Ok(Written::All) => copy(&mut response, &mut sink, page.as_mut(), telling).await,
+        Ok(Written::All) => {
+            copy(
+                &mut response,
+                &mut sink,
+                page.as_mut(),
+                &mut digests,
+                telling,
+            )
+            .await
+        }
         stopped => stopped,
     };
     let written = written.map_err(explained);
@@ -344,6 +364,12 @@ async fn fetch(
         Ok(finished) => finished,
         Err(error) => return keep(sink, explained(error)),
     };
+    if let Err(failure) = args.integrity.check_close(&finished) {
+        return keep(sink, failure);
+    }
+    if let Err(failure) = digests.check() {
+        return Err(sink.reject(failure, args.output.removes_on_error()));
+    }
     if args.output.includes_head()
         && let Some(trailers) = &finished.trailers
     {
@@ -382,11 +408,13 @@ async fn copy(
     response: &mut Response,
     sink: &mut Sink,
     mut page: Option<&mut Page>,
+    digests: &mut Digests,
     telling: Telling<'_>,
 ) -> Result<Written, Error> {
     let stopped = response
         .lend(|piece| {
             telling.show.received(piece, telling.meter);
+            digests.update(piece);
             let written = match &mut page {
                 None => sink.write(piece),
                 Some(page) => match page.render(piece) {

@@ -185,6 +185,13 @@ impl Download {
         self.part.as_deref()
     }
 
+    /// What has arrived is wrong: it stays to be looked at, under the name that ends in `.part`, and is not continued.
+    pub fn reject(self) {
+        if let Some(part) = &self.part {
+            let _ = fs::remove_file(state_of(part));
+        }
+    }
+
     /// Gives up, and removes what has arrived.
     pub fn discard(self) {
         if let Some(part) = &self.part {

@@ -249,7 +249,7 @@ impl Response {
     }
 
     /// Whether its body is decoded.
-    pub(super) fn is_decoded(&self) -> bool {
+    pub fn is_decoded(&self) -> bool {
         #[cfg(feature = "decoding")]
         let is_decoded = self.decoder.is_some();
         #[cfg(not(feature = "decoding"))]

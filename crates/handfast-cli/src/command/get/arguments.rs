@@ -14,6 +14,7 @@ use super::cookies::CookieArgs;
 use super::credentials::CredentialArgs;
 use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
+use super::integrity::IntegrityArgs;
 use super::offer::OfferArgs;
 use super::ranges::RangeArgs;
 use super::receiving::ReceivingArgs;
@@ -33,6 +34,8 @@ pub(crate) struct Args {
     pub(super) output: OutputArgs,
     #[command(flatten)]
     pub(super) ranges: RangeArgs,
+    #[command(flatten)]
+    pub(super) integrity: IntegrityArgs,
     #[command(flatten)]
     pub(super) show: ShowArgs,
     #[command(flatten)]
@@ -210,6 +213,7 @@ impl Args {
                 let is_forced = name.as_ref().is_some_and(Name::is_stdout);
                 let target = self.output.target(name, request.url())?;
                 self.ranges.put_into(&mut request)?;
+                self.integrity.put_into(&mut request);
                 if let Some(condition) = condition {
                     condition.put_into(&mut request);
                 }

@@ -111,7 +111,8 @@ impl Continuation {
         self.rest_after.is_some() || self.held() > 0
     }
 
-    fn held(&self) -> u64 {
+    /// How many bytes of the file are there.
+    pub(super) fn held(&self) -> u64 {
         self.download.as_ref().map_or(0, Download::held)
     }
 

@@ -90,6 +90,24 @@ impl Sink {
         matches!(self, Self::Stdout(screen) if screen.is_terminal && screen.mid_line)
     }
 
+    /// What arrived is wrong, and is not continued.
+    pub(super) fn reject(self, failure: Failure, removes: bool) -> Failure {
+        match self {
+            Self::File(download) if removes => download.discard(),
+            Self::File(download) => download.reject(),
+            Self::Stdout(_) => {}
+        }
+        failure
+    }
+
+    /// The bytes that were written so far can be read from the file.
+    pub(super) fn path_of_held(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::File(download) => Some(download.path()),
+        }
+    }
+
     /// The body is complete.
     pub(super) fn complete(self, whole: &Whole) -> Result<(), Error> {
         match self {

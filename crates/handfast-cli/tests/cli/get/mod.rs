@@ -14,6 +14,7 @@ mod cookies;
 mod destinations;
 mod endings;
 mod faults;
+mod integrity;
 #[cfg(unix)]
 mod interrupted;
 #[cfg(unix)]
