@@ -15,7 +15,7 @@ type Deadline = (Instant, Duration);
 
 pub(super) enum Sink {
     Stdout(Screen),
-    File(Download),
+    File(Box<Download>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +40,14 @@ impl Sink {
             (Target::Stdout, _) => Ok(Self::Stdout(Screen::new(deadline))),
             (Target::File(place), Some(mut download)) => {
                 place.set_time(&mut download, response);
-                Ok(Self::File(download))
+                Ok(Self::File(Box::new(download)))
             }
             (Target::File(place), None) => {
                 let mut download = place.open(response)?;
                 if is_body {
                     download.begin(response).map_err(outcome::explained)?;
                 }
-                Ok(Self::File(download))
+                Ok(Self::File(Box::new(download)))
             }
         }
     }

@@ -38,11 +38,19 @@ fn files(directory: &Path) -> BTreeMap<String, String> {
             found.extend(below.map(|(below, text)| (format!("{name}/{below}"), text)));
         } else {
             // The names of fields are in lower case with us.
-            let text = fs::read_to_string(&path).unwrap().to_lowercase();
+            let mut text = fs::read_to_string(&path).unwrap().to_lowercase();
+            if path.metadata().unwrap().modified().unwrap() == of_1994() {
+                text.push_str(" (of 1994)");
+            }
             found.insert(name, text);
         }
     }
     found
+}
+
+/// The time of the file `old`, and of the files on the server.
+fn of_1994() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
 }
 
 /// Exit code, stdout, files.
@@ -61,7 +69,7 @@ fn both(fixture: &Fixture, fields: &str, args: &[&str], paths: &[&str]) -> Optio
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("old"), "old").unwrap();
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        let time = of_1994();
         let old = fs::File::options().write(true).open(directory.join("old"));
         old.unwrap().set_modified(time).unwrap();
         let server = server(fixture, fields);
@@ -148,4 +156,22 @@ fn files_and_exit_codes_are_those_of_curl() {
         }
     }
     assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_is_exit_code_23() {
+    let fixture = Fixture::new();
+    for body in ["short".to_owned(), "long".repeat(100_000)] {
+        let server = fixture.misbehaving().serve([
+            Step::ReadHead,
+            Step::send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )),
+        ]);
+        let finished = fixture.get(["-o", "/dev/full", &server.url("/")]);
+        assert_eq!(code(&finished), 23, "{finished}");
+        assert!(finished.err().contains("[file-unusable]"), "{finished}");
+    }
 }

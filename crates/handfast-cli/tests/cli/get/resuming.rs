@@ -236,6 +236,15 @@ fn a_part_of_which_nothing_is_known_is_not_continued() {
     assert_eq!(code(&finished), 0, "{finished}");
     assert!(case.server.received_text().contains("if-range: \"v2\"\r\n"));
     case.check(b'3', "another version");
+    // The same with a short one, of which no state is kept: that of the first must not stay.
+    let short = reply("200 OK", VALIDATORS, 10, b"12345");
+    let case = Case::new(VALIDATORS, [short, whole(b'3', "")]);
+    assert_eq!(code(&case.get(&[])), 18);
+    assert_eq!(case.len("file.part.state"), None);
+    let finished = case.get(&["-C", "-"]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    assert!(!case.server.received_text().contains("range:"));
+    case.check(b'3', "a short version");
 }
 
 #[test]

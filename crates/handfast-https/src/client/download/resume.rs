@@ -196,9 +196,12 @@ impl Download {
     fn go_on(&mut self, total: u64, version: &Version, now: Version) -> Result<(), Error> {
         if self.part.is_none() {
             // The state is there before the part is.
-            let (_placeholder, part) = open_part_of(&self.target)?;
+            // Locked as long as it is there, so that no other download takes the name.
+            let (placeholder, part) = open_part_of(&self.target)?;
             self.part = Some(part.clone());
             self.keep_state(&now)?;
+            // Windows replaces no file that is open.
+            let _placeholder = cfg!(not(windows)).then_some(placeholder);
             fs::rename(&self.target, &part).map_err(|error| unusable(&part, "rename", error))?;
             self.version = Some(now);
         } else if version.total.is_none() {
