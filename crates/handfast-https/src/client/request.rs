@@ -325,7 +325,9 @@ fn split_zone(url: &str) -> (Cow<'_, str>, Option<String>) {
         let close = open.checked_add(url.get(open..)?.find(']')?)?;
         let sign = open.checked_add(url.get(open..close)?.find('%')?)?;
         let zone = url.get(sign..close)?;
-        let zone = zone.strip_prefix("%25").or(zone.strip_prefix('%'))?;
+        let zone = zone
+            .strip_prefix("%25")
+            .or_else(|| zone.strip_prefix('%'))?;
         let zone = percent_encoding::percent_decode_str(zone)
             .decode_utf8()
             .ok()?;
