@@ -121,6 +121,7 @@ mod tests {
             "--connect-to",
             "get: curl's; inspect: one place for one host",
         ),
+        ("-p", "get: curl's --proxytunnel; serve: a port"),
         ("--ciphers", "get: of TLS 1.2, as in curl; bench: of both"),
         ("--key-type", "of a key that is made, or of one in a file"),
         (

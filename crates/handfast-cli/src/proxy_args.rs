@@ -13,7 +13,7 @@ use crate::secret::Secret;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Proxy")]
 pub(crate) struct ProxyArgs {
-    /// Proxy to connect through: http:// (CONNECT), socks5://, or socks5h:// (the proxy resolves names); "" for none [default: the variable https_proxy or all_proxy]
+    /// Proxy to connect through: http:// (CONNECT), https:// (the same over TLS; get only), socks5://, or socks5h:// (the proxy resolves names); "" for none [default: the variable https_proxy or all_proxy]
     #[arg(short = 'x', long, value_name = "[SCHEME://]HOST[:PORT]")]
     proxy: Option<String>,
     /// Hosts to reach without the proxy: domains, addresses, networks, `*` [default: the variable no_proxy]
@@ -90,9 +90,10 @@ impl ProxyArgs {
     }
 }
 
-/// The first of these variables that is set, even to nothing, and what it says.
+/// The first of these variables that says something, as for curl, and what it says.
 fn first_set(names: &[&str]) -> Option<(String, String)> {
-    names
-        .iter()
-        .find_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)))
+    names.iter().find_map(|name| {
+        let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+        Some(((*name).to_owned(), text))
+    })
 }

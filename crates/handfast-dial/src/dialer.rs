@@ -9,7 +9,7 @@ use handfast::{Phase, Timeouts};
 
 use crate::error::{Cause, Error};
 use crate::local::{AddressFamily, LocalEnd};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, ProxyError, ProxyProblem, ProxyProtocol, Target};
 use crate::resolve::resolve;
 use crate::system::not_resolved;
 use crate::tcp;
@@ -164,6 +164,28 @@ impl Dialer {
         self
     }
 
+    /// The same without a proxy and without other places, to connect to a proxy itself.
+    pub fn directly(mut self) -> Self {
+        self.proxy = None;
+        self.instead = Vec::new();
+        self
+    }
+
+    /// Where connections to this host and port lead ([`instead`](Self::instead)).
+    pub fn place<'a>(&'a self, host: &'a str, port: u16) -> (&'a str, u16) {
+        let fits = |one: &&Instead| {
+            let (asked_host, asked_port) = &one.asked;
+            asked_host
+                .as_deref()
+                .is_none_or(|asked| asked.eq_ignore_ascii_case(host))
+                && asked_port.is_none_or(|asked| asked == port)
+        };
+        match self.instead.iter().find(fits) {
+            Some(Instead { to, .. }) => (to.0.as_deref().unwrap_or(host), to.1.unwrap_or(port)),
+            None => (host, port),
+        }
+    }
+
     /// The proxy for a host, if any.
     pub fn proxy_for(&self, host: &str) -> Option<&Proxy> {
         self.proxy.as_ref().filter(|proxy| proxy.is_for(host))
@@ -193,6 +215,7 @@ impl Dialer {
             return self.dial_directly(host, port, observe);
         };
         let target = proxy.target(host, port);
+        refuse_tls(proxy, &target)?;
         let mut dialled = self
             .dial_directly(proxy.host(), proxy.port(), observe)
             .map_err(|error| error.of_proxy(&target))?;
@@ -261,21 +284,6 @@ impl Dialer {
         Ok(usable)
     }
 
-    /// Where connections to this host and port lead.
-    fn place<'a>(&'a self, host: &'a str, port: u16) -> (&'a str, u16) {
-        let fits = |one: &&Instead| {
-            let (asked_host, asked_port) = &one.asked;
-            asked_host
-                .as_deref()
-                .is_none_or(|asked| asked.eq_ignore_ascii_case(host))
-                && asked_port.is_none_or(|asked| asked == port)
-        };
-        match self.instead.iter().find(fits) {
-            Some(Instead { to, .. }) => (to.0.as_deref().unwrap_or(host), to.1.unwrap_or(port)),
-            None => (host, port),
-        }
-    }
-
     fn fixed_addresses(&self, host: &str, port: u16) -> Option<Vec<SocketAddr>> {
         if self.fixed.is_empty() {
             return None;
@@ -317,6 +325,7 @@ impl Dialer {
             return self.dial_directly_async(host, port, &mut observe).await;
         };
         let target = proxy.target(host, port);
+        refuse_tls(proxy, &target)?;
         let mut dialled = self
             .dial_directly_async(proxy.host(), proxy.port(), &mut observe)
             .await
@@ -366,6 +375,18 @@ impl Dialer {
             None => crate::resolve::resolve_async(host, port, self.resolve_max).await?,
         };
         self.usable(host, addresses)
+    }
+}
+
+/// A channel of this crate is a socket.
+fn refuse_tls(proxy: &Proxy, target: &Target) -> Result<(), Error> {
+    match proxy.protocol() {
+        ProxyProtocol::Https => Err(ProxyError {
+            target: target.clone(),
+            problem: ProxyProblem::NeedsTls,
+        }
+        .into()),
+        _ => Ok(()),
     }
 }
 

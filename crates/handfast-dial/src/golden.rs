@@ -198,6 +198,7 @@ fn networks() -> Vec<Row> {
                 },
             ),
         ),
+        ("proxy-needs-tls", proxy(ProxyProblem::NeedsTls)),
         (
             "proxy-refused.gateway",
             proxy(ProxyProblem::Refused {

@@ -20,6 +20,7 @@ mod outcome;
 mod page;
 mod pieces;
 mod progress;
+mod proxy;
 mod ranges;
 mod receiving;
 mod reports;

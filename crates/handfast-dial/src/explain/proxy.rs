@@ -35,6 +35,9 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             ProxyProblem::SocksRefused { reply: 8 } => {
                 "let the proxy resolve the name: write it as socks5h://"
             }
+            ProxyProblem::NeedsTls => {
+                "give a proxy that is reached without TLS: http://, socks5:// or socks5h://"
+            }
             ProxyProblem::TooLong { .. } => "use a shorter one",
             ProxyProblem::NotSocks { first_bytes } if first_bytes.starts_with(b"HTTP/") => {
                 "it is an HTTP proxy: write it as http://"

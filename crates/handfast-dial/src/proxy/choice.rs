@@ -11,6 +11,8 @@ use super::target::Target;
 
 /// The default port, as in curl.
 const DEFAULT_PORT: u16 = 1080;
+/// That of a proxy that is reached over TLS, as in curl.
+const DEFAULT_HTTPS_PORT: u16 = 443;
 
 /// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +20,9 @@ const DEFAULT_PORT: u16 = 1080;
 pub enum ProxyProtocol {
     /// CONNECT (RFC 9110, section 9.3.6). The proxy resolves the server's name.
     Http,
+    /// CONNECT over TLS with the proxy: for programs that bring a context for it (`handfast-https`), and not for a
+    /// [`Dialer`](crate::Dialer).
+    Https,
     /// SOCKS5 (RFC 1928) to an address: the server's name is resolved here.
     Socks5,
     /// SOCKS5 to a name, which the proxy resolves.
@@ -39,12 +44,14 @@ pub struct Proxy {
     host: String,
     port: u16,
     credentials: Option<Credentials>,
+    /// Further lines of the head of a CONNECT request.
+    fields: Vec<(String, String)>,
     bypass: Vec<String>,
 }
 
 impl Proxy {
-    /// Parses `[http://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the default port is 1080, as in
-    /// curl.
+    /// Parses `[http://|https://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the default port is 443 for
+    /// `https`, else 1080, as in curl.
     ///
     /// # Errors
     /// What is wrong with it, without the password.
@@ -57,6 +64,7 @@ impl Proxy {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
         let protocol = match scheme.to_ascii_lowercase().as_str() {
             "http" => ProxyProtocol::Http,
+            "https" => ProxyProtocol::Https,
             "socks5" => ProxyProtocol::Socks5,
             "socks5h" => ProxyProtocol::Socks5h,
             _ => {
@@ -88,8 +96,12 @@ impl Proxy {
         Ok(Self {
             protocol,
             host,
-            port: parsed.port().unwrap_or(DEFAULT_PORT),
+            port: parsed.port().unwrap_or(match protocol {
+                ProxyProtocol::Https => DEFAULT_HTTPS_PORT,
+                _ => DEFAULT_PORT,
+            }),
             credentials,
+            fields: Vec::new(),
             bypass: Vec::new(),
         })
     }
@@ -99,6 +111,19 @@ impl Proxy {
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = Some(credentials);
         self
+    }
+
+    /// Sends this header field with CONNECT, to the proxy and not to servers. Nothing that could end the line is sent. Without
+    /// effect for SOCKS5.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+        self.fields.push((clean(name), clean(value)));
+        self
+    }
+
+    pub(super) fn fields(&self) -> &[(String, String)] {
+        &self.fields
     }
 
     /// Not for these hosts, separated by commas: a domain and all below it, an IP address, a network
@@ -209,7 +234,8 @@ mod tests {
             ("socks5://proxy", Some("proxy:1080")),
             ("SOCKS5H://u:p@[::1]:9050", Some("[::1]:9050")),
             ("socks4://proxy:1080", None),
-            ("https://proxy:1080", None),
+            ("https://proxy", Some("proxy:443")),
+            ("https://proxy:3129", Some("proxy:3129")),
             ("http://", None),
             ("http://u:s3cret@:x", None),
         ] {

@@ -57,13 +57,25 @@ struct Answer {
 impl ConnectDialogue {
     /// Starts the dialogue.
     pub fn new(target: Target, credentials: Option<&Credentials>) -> Self {
+        Self::with_fields(target, credentials, &[])
+    }
+
+    /// With these header fields, which must not have a character that ends a line.
+    pub(super) fn with_fields(
+        target: Target,
+        credentials: Option<&Credentials>,
+        fields: &[(String, String)],
+    ) -> Self {
         // Other characters could end the line early and inject a request.
         let authority: String = target
             .authority()
             .chars()
             .filter(|c| !c.is_whitespace() && !c.is_control())
             .collect();
-        let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let mut head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        for (name, value) in fields {
+            head.extend([name, ": ", value, "\r\n"]);
+        }
         let basic = credentials.map(Credentials::to_basic);
         let parts: &[&[u8]] = match &basic {
             Some(basic) => &[

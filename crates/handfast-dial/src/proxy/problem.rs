@@ -63,6 +63,8 @@ pub enum ProxyProblem {
         /// What it sent, at most 256 bytes.
         first_bytes: Vec<u8>,
     },
+    /// It is to be reached over TLS, which is not possible here.
+    NeedsTls,
     /// It closed the connection without a response.
     Ended,
 }
@@ -90,6 +92,7 @@ impl ProxyProblem {
             Self::TooLong { .. } => "proxy-request-too-long",
             Self::NotSocks { .. } => "proxy-not-socks",
             Self::NotHttp { .. } => "proxy-not-http",
+            Self::NeedsTls => "proxy-needs-tls",
             Self::Ended => "proxy-ended",
         }
     }
@@ -149,6 +152,12 @@ impl fmt::Display for ProxyError {
                 write!(
                     f,
                     "{proxy} does not speak HTTP, so it cannot be used as a proxy for {server}"
+                )
+            }
+            ProxyProblem::NeedsTls => {
+                write!(
+                    f,
+                    "the proxy {proxy} is to be reached over TLS, which is not possible here"
                 )
             }
             ProxyProblem::Ended => {

@@ -129,7 +129,9 @@ impl Proxy {
     ) -> Result<TunnelDialogue, Error> {
         let (target, credentials) = (self.target(host, port), self.credentials());
         Ok(match self.protocol() {
-            ProxyProtocol::Http => TunnelDialogue::Http(ConnectDialogue::new(target, credentials)),
+            ProxyProtocol::Http | ProxyProtocol::Https => TunnelDialogue::Http(
+                ConnectDialogue::with_fields(target, credentials, self.fields()),
+            ),
             ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
                 TunnelDialogue::Socks5(Socks5Dialogue::new(target, address, credentials)?)
             }

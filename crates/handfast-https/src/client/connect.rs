@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 #[cfg(unix)]
-use std::{
-    net::Ipv4Addr,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use handfast::{ClientContext, Phase, Report};
+use handfast_dial::proxy::ProxyProtocol;
 use handfast_dial::{Dialer, Dialled, Progress};
 
 use super::error::Error;
@@ -61,19 +59,37 @@ pub(super) async fn reach(
     origin: &Origin,
     callbacks: &Callbacks,
     reached: impl Fn(Phase),
-) -> Result<(Box<dyn Channel>, Way), handfast_dial::Error> {
+) -> Result<(Box<dyn Channel>, Way), Error> {
     #[cfg(unix)]
     if let Some(path) = &settings.unix_socket {
         reached(Phase::Connect);
-        return reach_unix(path, settings.context.timeouts().connect).await;
+        return Ok(reach_unix(path, settings.context.timeouts().connect).await?);
     }
     let mut setup = SetupTimes::default();
     let mut through = None;
-    let dialer = Dialer::clone(&settings.dialer).with_limits(&settings.context.timeouts());
+    let limits = settings.context.timeouts();
+    let dialer = Dialer::clone(&settings.dialer).with_limits(&limits);
+    let place = origin.place();
+    let secured = match (dialer.proxy_for(&place), &settings.proxy_context) {
+        (Some(proxy), Some(context)) if proxy.protocol() == ProxyProtocol::Https => {
+            Some((proxy.clone(), context))
+        }
+        _ => None,
+    };
+    let (server_host, server_port) = dialer.place(&place, origin.port);
+    // Over TLS the proxy is a server first, and what is told of it is what is told of a server.
+    let (host, port) = match &secured {
+        Some((proxy, _)) => (proxy.host(), proxy.port()),
+        None => (&*place, origin.port),
+    };
+    let dialling = match secured {
+        Some(_) => dialer.clone().directly(),
+        None => dialer.clone(),
+    };
     let Dialled {
         channel, address, ..
-    } = dialer
-        .dial_async_observed(&origin.place(), origin.port, |progress| match progress {
+    } = dialling
+        .dial_async_observed(host, port, |progress| match progress {
             Progress::Resolved {
                 host,
                 addresses,
@@ -109,14 +125,43 @@ pub(super) async fn reach(
             }
             _ => {}
         })
-        .await?;
-    let way = Way {
+        .await
+        .map_err(|error| match &secured {
+            Some((proxy, _)) => error.of_proxy(&proxy.target(server_host, server_port)),
+            None => error,
+        })?;
+    let mut way = Way {
         address,
         local: channel.local_addr().ok(),
         proxy: through,
         setup,
     };
-    Ok((Box::new(channel), way))
+    let Some((proxy, context)) = secured else {
+        return Ok((Box::new(channel), way));
+    };
+    let began = Instant::now();
+    let mut stream = context
+        .secure_async(proxy.host(), channel)
+        .await
+        .map_err(|failure| Error::ProxyTls {
+            proxy: proxy.to_string(),
+            source: failure.error,
+        })?;
+    proxy
+        .tunnel_async(&mut stream, server_host, server_port, limits.connect)
+        .await?;
+    // How long silence may last is judged over the server's stream.
+    stream.set_timeouts(&handfast::Timeouts::NONE);
+    let took = began.elapsed();
+    let name = proxy.to_string();
+    callbacks.tell(&Event::Proxied {
+        proxy: &name,
+        server: &proxy.target(server_host, server_port).authority(),
+        took,
+    });
+    way.setup.proxy = Some(took);
+    way.proxy = Some(name);
+    Ok((Box::new(stream), way))
 }
 
 #[cfg(unix)]

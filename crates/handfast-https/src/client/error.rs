@@ -33,6 +33,13 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The proxy was reached, and TLS with it failed.
+    ProxyTls {
+        /// The proxy, as `host:port`.
+        proxy: String,
+        /// Why it failed.
+        source: handfast::Error,
+    },
     /// A URL without TLS: nothing here fetches over plain HTTP.
     PlainHttp {
         /// The URL.
@@ -190,6 +197,11 @@ impl Error {
         match self {
             Self::Dial(error) => error.explain(),
             Self::Connection(error) => error.explain(),
+            Self::ProxyTls { proxy, source } => {
+                let explanation = source.explain();
+                let evidence = format!("in the handshake with the proxy {}", escape_control(proxy));
+                explanation.with_evidence(evidence)
+            }
             Self::InvalidUrl { text, problem } => Explanation::new(
                 "invalid-url",
                 format!("`{}` cannot be fetched: {problem}", escape_control(text)),
@@ -459,6 +471,7 @@ impl std::error::Error for Error {
         match self {
             Self::Dial(error) => error.source(),
             Self::Connection(error) => error.source(),
+            Self::ProxyTls { source, .. } => Some(source),
             Self::Truncated(truncation) => {
                 let failure = truncation.failure.as_ref()?;
                 Some(failure)

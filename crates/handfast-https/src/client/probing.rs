@@ -1,11 +1,13 @@
 //! After a handshake that failed: asking the server what it would have taken, or for its clock.
 
+use std::io;
 use std::time::Duration;
 
-use handfast::Error;
+use handfast::{Error, Phase};
 use handfast_probe::{Inquiry, UnverifiedReply, clarify_async, with_unverified_reply_async};
 
 use super::connect::reach;
+use super::error as client;
 use super::event::{Callbacks, Event};
 use super::origin::Origin;
 use super::patience::Patience;
@@ -31,7 +33,14 @@ pub(super) async fn clarify(
     let quiet = Callbacks::default();
     let connect = || async {
         let reached = reach(settings, origin, &quiet, |_| {}).await;
-        reached.map(|(socket, _)| socket)
+        match reached {
+            Ok((socket, _)) => Ok(socket),
+            Err(client::Error::Dial(error)) => Err(error),
+            Err(error) => Err(handfast_dial::Error::new(
+                Phase::Connect,
+                io::Error::other(error),
+            )),
+        }
     };
     let limit = patience.at_most(WITHIN);
     let host = &origin.host;

@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
     pub(super) dialer: Dialer,
+    /// The context for a proxy that is reached over TLS.
+    pub(super) proxy_context: Option<ClientContext>,
     /// A Unix socket that every connection leads to.
     #[cfg(unix)]
     pub(super) unix_socket: Option<PathBuf>,
@@ -86,6 +88,7 @@ impl ClientBuilder {
             connect_max: None,
             close_wait: CLOSE_WAIT,
             dialer: Dialer::new(),
+            proxy_context: None,
             #[cfg(unix)]
             unix_socket: None,
             probes: false,
@@ -206,6 +209,14 @@ impl ClientBuilder {
     /// protocol is [`ProxyProtocol::Socks5`](handfast_dial::proxy::ProxyProtocol::Socks5). Default: none; the environment is not read.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.0.dialer = self.0.dialer.through(proxy);
+        self
+    }
+
+    /// How a proxy is secured and verified that is reached over TLS
+    /// ([`ProxyProtocol::Https`](handfast_dial::proxy::ProxyProtocol::Https)). Without it, there is no connection through
+    /// such a proxy.
+    pub fn proxy_context(mut self, context: ClientContext) -> Self {
+        self.0.proxy_context = Some(context.with_alpn(["http/1.1"]));
         self
     }
 

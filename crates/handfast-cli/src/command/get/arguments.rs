@@ -16,6 +16,7 @@ use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
 use super::integrity::IntegrityArgs;
 use super::offer::OfferArgs;
+use super::proxy::ProxyTlsArgs;
 use super::ranges::RangeArgs;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     pub(super) offer: OfferArgs,
     #[command(flatten)]
     pub(super) proxy: ProxyArgs,
+    #[command(flatten)]
+    pub(super) proxy_tls: ProxyTlsArgs,
 }
 
 const EXAMPLES: &str = "\

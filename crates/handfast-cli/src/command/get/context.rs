@@ -52,9 +52,7 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
         .redirects_keep_credentials(args.trusts_redirects())
         .redirects_set_referer(args.sets_referer());
     client = connection.apply(client);
-    if let Some(proxy) = args.proxy.proxy()? {
-        client = client.proxy(proxy);
-    }
+    client = args.proxy_tls.apply(&args.proxy, client)?;
     if let Some(jar) = jar {
         client = client.cookies(jar.clone());
     }

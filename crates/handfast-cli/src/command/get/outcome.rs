@@ -13,7 +13,7 @@ use crate::output;
 pub(super) fn explained(error: Error) -> Failure {
     let code = match &error {
         Error::Dial(error) => exit_code_of_dial(error),
-        Error::Connection(error) => exit_code(error),
+        Error::Connection(error) | Error::ProxyTls { source: error, .. } => exit_code(error),
         // As curl, which calls it an unsupported protocol.
         Error::PlainHttp { .. } | Error::UnsupportedScheme { .. } => code::OTHER,
         Error::InvalidUrl { .. } | Error::InvalidRedirect { .. } => code::BAD_URL,

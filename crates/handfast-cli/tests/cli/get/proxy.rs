@@ -2,13 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use handfast_testbed::launch::{Finished, Microsocks, Program, Tinyproxy, free_address};
 use handfast_testbed::misbehaving::{Served, Step};
+use handfast_testbed::pki::{Issued, Pki};
 
 use crate::common::Fixture;
 
@@ -271,4 +272,137 @@ fn a_proxy_s_failures_are_its_own() {
         assert_eq!(got.code, Some(2), "{got}");
         assert!(!got.printed("s3cret"), "{got}");
     }
+}
+
+/// A CONNECT proxy over TLS: what it was asked for is kept.
+struct TlsProxy {
+    address: SocketAddr,
+    asked: Arc<Mutex<String>>,
+}
+
+impl TlsProxy {
+    fn launch(identity: &Issued) -> Self {
+        let (chain, key) = (identity.chain_pem(&[]), identity.key_pem());
+        let none = handfast::Passphrase::none();
+        let identity =
+            handfast::Identity::from_bytes(chain.as_bytes(), key.as_bytes(), none).unwrap();
+        let server = handfast::ServerContext::builder().identity(identity);
+        let server = server.build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::clone(&asked);
+        thread::spawn(move || {
+            for socket in listener.incoming() {
+                let (server, seen) = (server.clone(), Arc::clone(&seen));
+                thread::spawn(move || Self::serve(&server, socket.unwrap(), &seen));
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn serve(
+        server: &handfast::ServerContext,
+        socket: TcpStream,
+        seen: &Mutex<String>,
+    ) -> Option<()> {
+        let mut stream = server.accept(socket).ok()?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).ok()?;
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).ok()?;
+        let target = head.split(' ').nth(1)?.to_owned();
+        seen.lock().unwrap().push_str(&head);
+        let there = TcpStream::connect(target.replace("localhost", "127.0.0.1")).ok()?;
+        stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
+        stream.flush().ok()?;
+        let reading = stream.channel().try_clone().ok()?;
+        let (mut from_client, mut to_client) = stream.into_split(reading);
+        let (mut from_there, mut to_there) = (there.try_clone().ok()?, there);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = from_client.read(&mut bytes) {
+                if to_there.write_all(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
+            let _ = to_there.shutdown(Shutdown::Write);
+        });
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from_there.read(&mut bytes) {
+            to_client.write_all(&bytes[..count]).ok()?;
+            to_client.flush().ok()?;
+        }
+        Some(())
+    }
+}
+
+#[test]
+fn a_proxy_over_tls_has_a_trust_of_its_own() {
+    let fixture = Fixture::new();
+    let other = Pki::new();
+    let proxy = TlsProxy::launch(&other.server(&["localhost"]));
+    let by = format!("https://al:s3cret@localhost:{}", proxy.address.port());
+    let ca = fixture.write("proxy.pem", other.root.cert_pem());
+    let ca = ca.display().to_string();
+    let wrong = fixture.ca.display().to_string();
+    for (more, expected) in [
+        (&["--proxy-cacert", ca.as_str()][..], 0),
+        (
+            &[
+                "--proxy-cacert",
+                &ca,
+                "--http1.1",
+                "--proxy-header",
+                "X-Of-Proxy: 7",
+            ],
+            0,
+        ),
+        (&["--proxy-insecure"], 0),
+        (&["--proxy-cacert", &wrong], 60),
+        (&[], 60),
+    ] {
+        let server = fixture.hello();
+        let arguments = ["-v", "-x", &by, &server.url("/")];
+        let got = fixture.get_by(&[], arguments.iter().chain(more));
+        assert_eq!(got.code, Some(expected), "{more:?}: {got}");
+        assert!(!got.printed("s3cret"), "{got}");
+        if expected == 0 {
+            assert_eq!(got.out(), "hello", "{got}");
+            assert!(got.err().contains("proxy: localhost:"), "{got}");
+            assert!(!server.received_text().contains("X-Of-Proxy"), "{got}");
+        } else {
+            assert!(
+                got.err()
+                    .contains("in the handshake with the proxy localhost:"),
+                "{got}"
+            );
+        }
+        // curl ends with the same code.
+        if let Some(curl) = Program::new("curl") {
+            let server = fixture.hello();
+            let curl = curl
+                .args(["-q", "-sS", "--cacert"])
+                .arg(&fixture.ca)
+                .env("no_proxy", "");
+            let theirs = curl.args(["-x", &by, &server.url("/")]).args(more).run();
+            assert_eq!(theirs.code, Some(expected), "{more:?}: {theirs}");
+        }
+    }
+    let asked = proxy.asked.lock().unwrap();
+    assert!(
+        asked.contains("Proxy-Authorization: Basic YWw6czNjcmV0\r\n"),
+        "{asked}"
+    );
+    assert!(asked.contains("X-Of-Proxy: 7\r\n"), "{asked}");
+}
+
+#[test]
+fn a_proxy_over_tls_is_refused_by_commands_that_cannot_reach_it() {
+    let fixture = Fixture::new();
+    let got = fixture.run("inspect", ["-x", "https://127.0.0.1:1", "localhost:1"]);
+    assert!(got.printed("[proxy-needs-tls]"), "{got}");
 }
