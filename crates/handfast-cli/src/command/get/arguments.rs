@@ -184,7 +184,7 @@ impl Args {
                 "leave out -I, or with -d put the data into the URL (-G)",
             ));
         }
-        let mut headers = self.fields.fields(&Defaults {
+        let (mut headers, typed_names) = self.fields.fields(&Defaults {
             content_type: body.content_type(),
             accepts_json: self.body.is_json(),
             accepts_codings: self.receiving.compressed,
@@ -203,13 +203,13 @@ impl Args {
                 credentials.put_into(&mut request)?;
                 let secrets = std::mem::replace(request.headers_mut(), headers.clone());
                 for (name, value) in &secrets {
-                    // A given field takes precedence over credentials in the URL.
-                    if !headers.contains_key(name) {
+                    // A given field, or one that is to be left out, takes precedence over credentials.
+                    if !headers.contains_key(name) && !typed_names.contains(name) {
                         request.headers_mut().insert(name, value.clone());
                     }
                 }
                 request = body.put_into(request, number)?;
-                if !self.fields.names(&EXPECT) {
+                if !typed_names.contains(&EXPECT) {
                     request = request.with_expect_continue(ASKS_ABOVE);
                 }
                 let name = names.next();
@@ -250,8 +250,11 @@ impl Args {
 /// an answer costs more than a body in vain.
 const ASKS_ABOVE: u64 = 1024 * 1024;
 
+/// A `://` in a path, a query or a fragment stands behind no scheme.
 fn with_scheme(url: &str) -> Result<String, Failure> {
-    if url.contains("://") {
+    if let Some((scheme, _)) = url.split_once("://")
+        && !scheme.contains(['/', '?', '#'])
+    {
         return Ok(url.to_owned());
     }
     // Its host would be `https`.
@@ -270,6 +273,20 @@ fn with_scheme(url: &str) -> Result<String, Failure> {
 mod tests {
     use super::*;
     use crate::trust_args::limit;
+
+    #[test]
+    fn a_url_without_a_scheme_may_have_another_one_in_it() {
+        for (url, expected) in [
+            ("http://h/", "http://h/"),
+            ("h", "https://h"),
+            ("h/?u=http://o", "https://h/?u=http://o"),
+            ("h?http://o", "https://h?http://o"),
+            ("h#http://o", "https://h#http://o"),
+            ("h/http://o", "https://h/http://o"),
+        ] {
+            assert_eq!(with_scheme(url).unwrap(), expected);
+        }
+    }
 
     #[test]
     fn limits_are_seconds_fractions_or_none() {

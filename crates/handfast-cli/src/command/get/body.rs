@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use handfast_https::client::Request;
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 
 use super::data::DataArgs;
 use super::form::FormArgs;
@@ -59,10 +59,7 @@ impl BodyArgs {
             ));
         }
         Ok(match data {
-            Some(data) if self.get => {
-                // What no URL may have (RFC 3986, section 3.4) is percent-encoded when it is parsed.
-                Body::Query(String::from_utf8_lossy(&data).into_owned())
-            }
+            Some(data) if self.get => Body::Query(query(&data)),
             Some(data) if self.is_json() => Body::Data(data.into(), "application/json"),
             Some(data) => Body::Data(data.into(), "application/x-www-form-urlencoded"),
             None if self.form.is_given() => {
@@ -73,6 +70,16 @@ impl BodyArgs {
             None => Body::None,
         })
     }
+}
+
+/// Data as a query. What no URL may have (RFC 3986, section 3.4) is percent-encoded when it is parsed; bytes that are no text are here.
+fn query(data: &[u8]) -> String {
+    let mut query = String::new();
+    for chunk in data.utf8_chunks() {
+        query.push_str(chunk.valid());
+        query.extend(percent_encode(chunk.invalid(), NON_ALPHANUMERIC));
+    }
+    query
 }
 
 /// What stays as it is in a file's name within a URL.
@@ -162,6 +169,7 @@ mod tests {
 
     #[test]
     fn data_goes_into_the_query() {
+        assert_eq!(query(b"a=\xe9\xff&b=\xc3\xa9"), "a=%E9%FF&b=\u{e9}");
         let body = Body::Query("a=b#c".into());
         for (url, expected) in [
             ("https://h", "https://h?a=b%23c"),

@@ -112,16 +112,20 @@ const NETRC: &str = if cfg!(windows) { "_netrc" } else { ".netrc" };
 impl Credentials {
     /// Puts them into a request that has those of its URL.
     pub(super) fn put_into(&self, request: &mut Request) -> Result<(), Failure> {
-        let fields = request.headers();
         let value = match (&self.given, &self.netrc) {
             (Some(given), _) => given.clone(),
-            (None, Some(_)) if self.is_optional && fields.contains_key(AUTHORIZATION) => {
-                return Ok(());
-            }
             (None, Some(netrc)) => {
+                let of_url = request.headers().get(AUTHORIZATION).and_then(of_basic);
+                let (user, password) = of_url.as_ref().map_or(("", ""), |(user, password)| {
+                    (user.as_str(), password.as_str())
+                });
+                if self.is_optional && !password.is_empty() {
+                    return Ok(());
+                }
+                let user = Some(user).filter(|user| !user.is_empty());
                 let host = url::Url::parse(request.url()).ok();
                 let host = host.as_ref().and_then(url::Url::host_str);
-                let Some(login) = host.and_then(|host| netrc.find(host)) else {
+                let Some(login) = host.and_then(|host| netrc.find(host, user)) else {
                     return Ok(());
                 };
                 basic(&login.user, &login.password)?
@@ -148,6 +152,17 @@ fn basic(user: &str, password: &str) -> Result<HeaderValue, Failure> {
     let both = Zeroizing::new(format!("{user}:{password}"));
     let coded = Zeroizing::new(STANDARD.encode(both.as_bytes()));
     field(Zeroizing::new(format!("Basic {}", &*coded)))
+}
+
+/// User and password of a field's value.
+fn of_basic(value: &HeaderValue) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
+    let coded = value.to_str().ok()?.strip_prefix("Basic ")?;
+    let both = Zeroizing::new(STANDARD.decode(coded).ok()?);
+    let (user, password) = std::str::from_utf8(&both).ok()?.split_once(':')?;
+    Some((
+        Zeroizing::new(user.to_owned()),
+        Zeroizing::new(password.to_owned()),
+    ))
 }
 
 fn field(text: Zeroizing<String>) -> Result<HeaderValue, Failure> {
@@ -180,54 +195,67 @@ impl fmt::Debug for Login {
     }
 }
 
+/// What the next word is.
+enum Value {
+    Machine,
+    Login,
+    Password,
+    Account,
+}
+
 impl Netrc {
     fn parse(text: &str) -> Self {
         let mut logins: Vec<Login> = Vec::new();
+        let begin = |logins: &mut Vec<Login>, host| {
+            logins.push(Login {
+                host,
+                user: String::new(),
+                password: Zeroizing::default(),
+            });
+        };
+        // A word's value may stand on another line.
+        let mut next = None;
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
-            let mut words = words(line).into_iter();
-            while let Some(word) = words.next() {
-                let mut begin = |host| {
-                    logins.push(Login {
-                        host,
-                        user: String::new(),
-                        password: Zeroizing::default(),
-                    });
-                };
-                match word.as_str() {
-                    "machine" => begin(Some(words.next().unwrap_or_default())),
-                    "default" => begin(None),
-                    "login" => {
-                        if let (Some(login), Some(user)) = (logins.last_mut(), words.next()) {
-                            login.user = user;
-                        }
-                    }
-                    "password" => {
-                        if let (Some(login), Some(password)) = (logins.last_mut(), words.next()) {
-                            login.password = Zeroizing::new(password);
-                        }
-                    }
-                    "account" => drop(words.next()),
-                    // Commands for FTP, up to an empty line.
-                    "macdef" => {
-                        for line in lines.by_ref() {
-                            if line.trim().is_empty() {
-                                break;
+            for word in words(line) {
+                match (next.take(), logins.last_mut()) {
+                    (Some(Value::Machine), _) => begin(&mut logins, Some(word)),
+                    (Some(Value::Login), Some(login)) => login.user = word,
+                    (Some(Value::Password), Some(login)) => login.password = Zeroizing::new(word),
+                    (Some(_), _) => {}
+                    (None, _) => match word.as_str() {
+                        "machine" => next = Some(Value::Machine),
+                        "default" => begin(&mut logins, None),
+                        "login" => next = Some(Value::Login),
+                        "password" => next = Some(Value::Password),
+                        "account" => next = Some(Value::Account),
+                        // Commands for FTP, up to an empty line.
+                        "macdef" => {
+                            for line in lines.by_ref() {
+                                if line.trim().is_empty() {
+                                    break;
+                                }
                             }
+                            break;
                         }
-                        break;
-                    }
-                    _ => {}
+                        _ => {}
+                    },
                 }
             }
         }
         Self(logins)
     }
 
-    fn find(&self, host: &str) -> Option<&Login> {
-        let is_it = |login: &&Login| match &login.host {
-            Some(named) => named.eq_ignore_ascii_case(host),
-            None => true,
+    /// The first login for a host, of this user if one is given. An entry without a login is none.
+    fn find(&self, host: &str, user: Option<&str>) -> Option<&Login> {
+        // Of IPv6 a URL has the address in brackets.
+        let bare = |host: &str| host.trim_matches(['[', ']']).to_owned();
+        let is_it = |login: &&Login| {
+            let is_here = match &login.host {
+                Some(named) => bare(named).eq_ignore_ascii_case(&bare(host)),
+                None => true,
+            };
+            is_here && !login.user.is_empty() && user.is_none_or(|user| user == login.user)
         };
         self.0.iter().find(is_it)
     }
@@ -278,6 +306,9 @@ mod tests {
              machine b.example\n  login \"bob b\"\n  password \"q \\\"w\\\\\" account x\n\
              macdef init\nmachine evil login e password e\n\n\
              machine empty\n\
+             machine\n  lines\n  login\n\n  ann\n  password\n  p\n\
+             machine ::1 login six password 6\n\
+             machine two login ann password a\nmachine two login bob password b\n\
              default login anonymous password guest\nmachine late login l password l\n",
         );
         for (host, user, password) in [
@@ -285,17 +316,24 @@ mod tests {
             ("A.EXAMPLE", "ann", "p#1"),
             ("b.example", "bob b", "q \"w\\"),
             ("evil", "anonymous", "guest"),
-            ("empty", "", ""),
+            ("empty", "anonymous", "guest"),
+            ("lines", "ann", "p"),
+            ("[::1]", "six", "6"),
+            ("two", "ann", "a"),
             ("late", "anonymous", "guest"),
         ] {
-            let login = netrc.find(host).unwrap();
+            let login = netrc.find(host, None).unwrap();
             assert_eq!(
                 (login.user.as_str(), login.password.as_str()),
                 (user, password),
                 "{host}"
             );
         }
-        assert!(Netrc::parse("machine a login b").find("c").is_none());
+        let bob = netrc.find("two", Some("bob")).unwrap();
+        assert_eq!(bob.password.as_str(), "b");
+        assert!(netrc.find("two", Some("eve")).is_none());
+        assert!(Netrc::parse("machine a").find("a", None).is_none());
+        assert!(Netrc::parse("machine a login b").find("c", None).is_none());
         assert!(!format!("{netrc:?}").contains("guest"));
         for cut in [
             "machine",

@@ -42,17 +42,11 @@ impl FieldArgs {
             .is_some_and(|text| text.ends_with(AUTO))
     }
 
-    /// Is there one of this name among those that were typed, even to remove it?
-    pub(super) fn names(&self, name: &HeaderName) -> bool {
-        let is_it = |text: &String| {
-            let typed = text.split([':', ';']).next().unwrap_or_default();
-            typed.trim().eq_ignore_ascii_case(name.as_str())
-        };
-        self.header.iter().any(is_it)
-    }
-
-    /// The fields. Reads the files of `-H @FILE`.
-    pub(super) fn fields(&self, defaults: &Defaults) -> Result<HeaderMap, Failure> {
+    /// The fields, and the names of those that were typed, even to remove them. Reads the files of `-H @FILE`.
+    pub(super) fn fields(
+        &self,
+        defaults: &Defaults,
+    ) -> Result<(HeaderMap, Vec<HeaderName>), Failure> {
         let mut fields = HeaderMap::new();
         let agent = concat!("handfast/", env!("CARGO_PKG_VERSION"));
         let agent = self.user_agent.as_deref().unwrap_or(agent);
@@ -87,26 +81,31 @@ impl FieldArgs {
             })?;
             fields.insert(CONTENT_TYPE, value);
         }
-        let mut typed = HeaderMap::new();
+        let (mut typed, mut names) = (HeaderMap::new(), Vec::new());
         for text in &self.header {
             match text.strip_prefix('@') {
-                None => apply(text, &mut fields, &mut typed)?,
+                None => names.push(apply(text.as_bytes(), &mut fields, &mut typed)?),
                 Some(file) => {
                     let bytes = read(file)?;
-                    let text = String::from_utf8_lossy(&bytes);
-                    for line in text.lines().filter(|line| !line.is_empty()) {
-                        apply(line, &mut fields, &mut typed)?;
+                    let lines = bytes.split(|byte| *byte == b'\n');
+                    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+                    for line in lines.filter(|line| !line.is_empty()) {
+                        names.push(apply(line, &mut fields, &mut typed)?);
                     }
                 }
             }
         }
         fields.extend(typed);
-        Ok(fields)
+        Ok((fields, names))
     }
 }
 
-/// Puts one field, as it was typed, to the others, or removes a default.
-fn apply(text: &str, defaults: &mut HeaderMap, typed: &mut HeaderMap) -> Result<(), Failure> {
+/// Puts one field, as it was typed, to the others, or removes a default. Values may have bytes that are no UTF-8. Returns its name.
+fn apply(
+    text: &[u8],
+    defaults: &mut HeaderMap,
+    typed: &mut HeaderMap,
+) -> Result<HeaderName, Failure> {
     let usage = |problem: &str| {
         // Not quoted: the value may be a secret.
         Failure::usage(
@@ -114,18 +113,23 @@ fn apply(text: &str, defaults: &mut HeaderMap, typed: &mut HeaderMap) -> Result<
             "write it as 'Name: value', 'Name;' for an empty one, 'Name:' to omit it",
         )
     };
-    let (name, value) = match (text.split_once(':'), text.strip_suffix(';')) {
-        (Some((name, value)), _) => (name, Some(value.trim()).filter(|v| !v.is_empty())),
-        (None, Some(name)) => (name, Some("")),
-        (None, None) => return Err(usage("it has no colon")),
+    let mut parts = text.splitn(2, |byte| *byte == b':');
+    let (name, value) = match (parts.next(), parts.next(), text.strip_suffix(b";")) {
+        (Some(name), Some(value), _) => {
+            let value = Some(value.trim_ascii());
+            (name, value.filter(|value| !value.is_empty()))
+        }
+        (_, None, Some(name)) => (name, Some(&b""[..])),
+        _ => return Err(usage("it has no colon")),
     };
-    let name: HeaderName = name.trim().parse().map_err(|_| usage("not a field name"))?;
+    let name = HeaderName::from_bytes(name.trim_ascii()).map_err(|_| usage("not a field name"))?;
     defaults.remove(&name);
-    let Some(value) = value else { return Ok(()) };
-    let mut value = HeaderValue::try_from(value).map_err(|_| usage("not a field value"))?;
-    value.set_sensitive(watch::is_secret(&name));
-    typed.append(name, value);
-    Ok(())
+    if let Some(value) = value {
+        let mut value = HeaderValue::from_bytes(value).map_err(|_| usage("not a field value"))?;
+        value.set_sensitive(watch::is_secret(&name));
+        typed.append(name.clone(), value);
+    }
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -145,7 +149,7 @@ mod tests {
                 ..Defaults::default()
             })
         };
-        let found = fields(&[
+        let (found, names) = fields(&[
             "X-One: 1",
             "x-one: 2",
             "Accept:",
@@ -155,10 +159,15 @@ mod tests {
         .unwrap();
         let ones: Vec<_> = found.get_all("x-one").iter().collect();
         assert_eq!(ones, ["1", "2"]);
-        assert!(!found.contains_key(ACCEPT));
+        assert!(!found.contains_key(ACCEPT) && names.contains(&ACCEPT));
         assert_eq!(found["x-empty"], "");
         assert_eq!(found[USER_AGENT], "me");
         assert_eq!(found[CONTENT_TYPE], "text/plain");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"X-Bytes: \xe9\xff\r\nauthorization:\n\n").unwrap();
+        let (found, names) = fields(&[&format!("@{}", file.path().display())]).unwrap();
+        assert_eq!(found["x-bytes"].as_bytes(), b"\xe9\xff");
+        assert!(names.contains(&http::header::AUTHORIZATION));
         for bad in ["no colon", "bad name: x", "x: a\u{1}b"] {
             assert!(fields(&[bad]).is_err(), "{bad}");
         }

@@ -141,6 +141,22 @@ impl Part {
         let mut is_type = false;
         for word in words {
             let trimmed = word.trim_start();
+            let is_refused = |key: &str| {
+                let start = trimmed.get(..key.len());
+                start.is_some_and(|start| start.eq_ignore_ascii_case(key))
+            };
+            if ["headers=", "encoder="].into_iter().any(is_refused) {
+                return Err(Failure::usage(
+                    "one of the -F has ;headers= or ;encoder=, which this program does not have",
+                    "leave it out; a part's type and file name are set with ;type= and ;filename=",
+                ));
+            }
+            if trimmed.trim_end() == "type=" {
+                return Err(Failure::usage(
+                    "one of the -F has an empty ;type=",
+                    "give a type such as text/plain, or leave it out",
+                ));
+            }
             if let Some(kind) = trimmed.strip_prefix("type=") {
                 part.content_type = Some(kind.to_owned());
                 is_type = true;
@@ -215,6 +231,11 @@ fn words(text: &str) -> Result<Vec<String>, Failure> {
     let mut words = Vec::new();
     let mut rest = text;
     loop {
+        // As curl: spaces around what is not in quotes are no part of it.
+        let trimmed = rest.trim_start();
+        if words.is_empty() || trimmed.starts_with("filename=") {
+            rest = trimmed;
+        }
         // `filename="a;b"`: the quotes may follow a key.
         let key = ["type=", "filename="]
             .into_iter()
@@ -224,7 +245,7 @@ fn words(text: &str) -> Result<Vec<String>, Failure> {
         let Some(inside) = value.strip_prefix('"') else {
             let end = rest.find(';').unwrap_or(rest.len());
             let (word, behind) = rest.split_at(end);
-            words.push(word.to_owned());
+            words.push(word.trim_end().to_owned());
             match behind.strip_prefix(';') {
                 Some(behind) => rest = behind,
                 None => return Ok(words),
@@ -298,6 +319,21 @@ fn guessed(file_name: Option<&str>, path: Option<&str>) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn spaces_around_a_value_are_no_part_of_it_unless_it_is_in_quotes() {
+        for (text, expected) in [
+            ("a= b ", "b"),
+            ("a= \" b \"", " b "),
+            ("a= b c ; type=text/x", "b c"),
+            ("a=", ""),
+        ] {
+            let Piece::Text(found) = Part::parse(text, false).unwrap().content else {
+                panic!("{text}");
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
     fn head(text: &str) -> Option<String> {
         let head = Part::parse(text, false).ok()?.head("B");
         let head = head.strip_prefix("--B\r\nContent-Disposition: form-data; ")?;
@@ -320,6 +356,14 @@ mod tests {
                 Some("name=\"a\"; filename=\"x;%22y.png\" | image/png"),
             ),
             ("a=b;c", None),
+            ("a=b;type=", None),
+            ("a=b;type=text/plain;headers=\"X: y\"", None),
+            ("a=b;type=text/plain;encoder=base64", None),
+            ("a=b; Headers=@f", None),
+            (
+                "a=b;type=text/html ; filename= x ",
+                Some("name=\"a\"; filename=\" x\" | text/html"),
+            ),
             ("a=\"b", None),
             ("a=@/nowhere/at/all", None),
             ("a=@x,y", None),

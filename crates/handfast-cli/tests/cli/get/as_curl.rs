@@ -89,6 +89,10 @@ fn credentials_and_names_are_those_of_curl() {
         "machine other login x password y\nmachine localhost login ann password \"p w\"\n",
     );
     let netrc = netrc.display().to_string();
+    let lines = fixture.write("lines", "machine\nlocalhost\nlogin\nann\npassword\nq\n");
+    let lines = lines.display().to_string();
+    let alone = fixture.write("alone", "machine localhost\n");
+    let alone = alone.display().to_string();
     let jar = fixture.write(
         "jar",
         "localhost\tFALSE\t/\tTRUE\t4102444800\tkept\t1\n\
@@ -106,6 +110,10 @@ fn credentials_and_names_are_those_of_curl() {
         &["--netrc-file", &netrc],
         &["--netrc-file", &netrc, "--netrc-optional"],
         &["--netrc-file", &netrc, "-u", "bob:x"],
+        &["--netrc-file", &netrc, "-H", "Authorization:"],
+        &["-u", "ann:x", "-H", "Authorization:"],
+        &["--netrc-file", &lines],
+        &["--netrc-file", &alone],
         &["-A", "me/1", "-e", "https://from.example/"],
         &["-A", "", "-e", ";auto"],
         &["-A", "me/1", "-H", "User-Agent: other"],
