@@ -58,6 +58,9 @@ pub(super) struct Attempt<'a> {
     pub(super) hash: &'a Hash,
     /// There is such a user.
     pub(super) known: bool,
+    /// What takes longest to check of all users' hashes, if this one is quicker: it is checked, too, when the password is wrong, so that
+    /// the time does not tell who there is.
+    pub(super) slowest: Option<&'a Hash>,
 }
 
 /// Why there is no result.
@@ -145,8 +148,12 @@ impl Checks {
     ) -> Result<bool, Refused> {
         let counted = self.begin(source, failures_max, Instant::now())?;
         let known = attempt.known;
+        let slowest = attempt.slowest.cloned();
         if attempt.hash.is_quick() {
-            return Ok(counted.end(attempt.hash.verify(attempt.password) && known));
+            let is_right = attempt.hash.verify(attempt.password) && known;
+            if is_right || slowest.is_none() {
+                return Ok(counted.end(is_right));
+            }
         }
         let waiting = Waiting::new(&self.waiting).ok_or(Refused::Busy)?;
         let Ok(core) = Arc::clone(&self.cores).acquire_owned().await else {
@@ -158,7 +165,11 @@ impl Checks {
         let work = spawn_blocking(move || {
             // Also if the client has gone: the work goes on, and counts.
             let _core = core;
-            counted.end(hash.verify(&password) && known)
+            let is_right = hash.verify(&password) && known;
+            if let Some(slowest) = slowest.filter(|_| !is_right) {
+                let _ = slowest.verify(&password);
+            }
+            counted.end(is_right)
         });
         work.await.map_err(|_| Refused::Busy)
     }
@@ -334,7 +345,31 @@ mod tests {
             password: password.as_bytes(),
             hash,
             known: true,
+            slowest: None,
         }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_takes_the_time_of_the_slowest_hash_and_a_right_one_does_not() {
+        let (hash, slowest) = (sha("right"), slow("other"));
+        let of = |password| Attempt {
+            slowest: Some(&slowest),
+            ..attempt(password, &hash)
+        };
+        let checks = Checks::new();
+        // What takes long needs a core, and there is none.
+        let all = u32::try_from(checks.cores.available_permits()).unwrap();
+        let taken = Arc::clone(&checks.cores)
+            .acquire_many_owned(all)
+            .await
+            .unwrap();
+        let right = of("right");
+        assert_eq!(checks.check(&right, ADDRESS, FAILURES_MAX).await, Ok(true));
+        let wrong = of("wrong");
+        let mut waiting = Box::pin(checks.check(&wrong, ADDRESS, FAILURES_MAX));
+        assert_eq!(poll_once(waiting.as_mut()).await, None);
+        drop(taken);
+        assert_eq!(waiting.await, Ok(false));
     }
 
     #[tokio::test]

@@ -42,6 +42,8 @@ const BUSY_SECONDS: u64 = 1;
 #[derive(Clone)]
 pub struct Passwords {
     users: Arc<HashMap<Box<str>, Hash>>,
+    /// Of all hashes the one that takes longest to check.
+    slowest: Option<Hash>,
     challenge: HeaderValue,
     failures_max: NonZeroU32,
     checks: Arc<Checks>,
@@ -131,8 +133,10 @@ impl Passwords {
         if users.is_empty() {
             return Err(wrong(0, PasswordsProblem::Empty));
         }
+        let slowest = users.values().max_by_key(|hash| hash.cost()).cloned();
         Ok(Self {
             users: Arc::new(users),
+            slowest,
             challenge: challenge("restricted"),
             failures_max: FAILURES_MAX,
             checks: Arc::new(Checks::new()),
@@ -180,19 +184,15 @@ impl Passwords {
         let Some(credentials) = Credentials::of(request) else {
             return Err(self.demand(request));
         };
-        let (hash, known) = match self.users.get(credentials.user()) {
-            Some(hash) => (hash, true),
-            // The check of another user's password takes as long, so that time does not tell who there is.
-            None => match self.users.values().next() {
-                Some(hash) => (hash, false),
-                None => return Err(self.demand(request)),
-            },
+        let Some((hash, known, slowest)) = self.hash_for(credentials.user()) else {
+            return Err(self.demand(request));
         };
         let attempt = Attempt {
             user: credentials.user(),
             password: credentials.password(),
             hash,
             known,
+            slowest,
         };
         match self
             .checks
@@ -214,6 +214,20 @@ impl Passwords {
                 BUSY_SECONDS,
             )),
         }
+    }
+
+    /// What to check a password against, whether there is such a user, and what to check besides when it is wrong: it takes about as long for
+    /// each user as for one that does not exist, so that time does not tell who there is.
+    fn hash_for(&self, user: &str) -> Option<(&Hash, bool, Option<&Hash>)> {
+        let slowest = self.slowest.as_ref()?;
+        Some(match self.users.get(user) {
+            // One that takes almost as long is as near as it gets.
+            Some(hash) => {
+                let is_quicker = hash.cost() <= slowest.cost() / 2;
+                (hash, true, Some(slowest).filter(|_| is_quicker))
+            }
+            None => (slowest, false, None),
+        })
     }
 
     fn demand(&self, request: &HeaderMap) -> Response {
@@ -317,6 +331,38 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::try_from(value).unwrap());
         headers
+    }
+
+    #[test]
+    fn in_a_file_of_several_kinds_of_hashes_no_user_is_found_by_the_time_of_a_check() {
+        let bcrypt = |cost| bcrypt::hash("x", cost).unwrap();
+        let sha512 = |rounds: u32| format!("$6$rounds={rounds}$ab${}", "a".repeat(86));
+        let (slow, slower) = (bcrypt(4), bcrypt(6));
+        let sha1 = "{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=";
+        let file = format!(
+            "a:{sha1}\nb:{slow}\nc:{slower}\nd:{sha1}\ne:{}\n",
+            sha512(1000)
+        );
+        let passwords = Passwords::parse(&file).unwrap();
+        for (user, hash, known, has_slowest) in [
+            ("a", sha1, true, true),
+            ("b", &slow, true, true),
+            ("c", &slower, true, false),
+            ("e", &sha512(1000), true, true),
+            ("nobody", &slower, false, false),
+        ] {
+            let (found, is_known, slowest) = passwords.hash_for(user).unwrap();
+            assert_eq!((found.text(), is_known), (hash, known), "{user}");
+            let slowest = slowest.map(Hash::text);
+            assert_eq!(slowest, has_slowest.then_some(&*slower), "{user}");
+        }
+        let costs = [
+            sha1.to_owned(),
+            format!("$5$ab${}", "a".repeat(43)),
+            sha512(1_000_000),
+        ];
+        let costs = costs.map(|text| Hash::parse(&text).unwrap().cost());
+        assert_eq!(costs, [1, 5000, 1_000_000]);
     }
 
     #[test]
