@@ -4,9 +4,13 @@
 //! which no process listens is replaced, and one at which a process listens never is. Between looking and
 //! replacing, another server could do the same: the directory is locked meanwhile.
 
-use std::fs::{self, File, Permissions};
+#[cfg(target_os = "linux")]
+use std::fs::Permissions;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,9 +42,41 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     }
     let file = SocketFile::made(path)?;
     // Before it listens: until then connecting is refused to all.
-    fs::set_permissions(path, Permissions::from_mode(mode & 0o777))?;
+    set_mode(path, mode & 0o777)?;
     socket.listen(BACKLOG)?;
     Ok((socket.into(), file))
+}
+
+/// The mode of the file that was bound at this path. If another has been put in its place since, it is an error: a link there would give
+/// the mode to what it leads to, and this process may be root.
+#[cfg(target_os = "linux")]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.file_type().is_socket() || metadata.nlink() != 1 {
+        return Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "another file has been put in place of the socket",
+        ));
+    }
+    if metadata.mode() & 0o777 == mode {
+        return Ok(());
+    }
+    // Of exactly this file: Linux has had a call for it only since 6.6.
+    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(same, Permissions::from_mode(mode))
+}
+
+/// As on Linux: the mode of a link, if there is one, is what is changed.
+#[cfg(not(target_os = "linux"))]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, Mode, RawMode, chmodat};
+    let mode = Mode::from_raw_mode(RawMode::try_from(mode).map_err(io::Error::other)?);
+    Ok(chmodat(CWD, path, mode, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Waits for other servers that bind in this directory, which takes each a moment. A user who may read the directory can
@@ -178,6 +214,29 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{path:?}");
             assert!(fs::symlink_metadata(path).is_ok());
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_was_put_in_place_of_a_socket_keeps_its_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let in_it = |name: &str| directory.path().join(name);
+        fs::write(in_it("file"), "").unwrap();
+        let _socket = UnixListener::bind(in_it("socket")).unwrap();
+        for name in ["file", "socket"] {
+            fs::set_permissions(in_it(name), Permissions::from_mode(0o600)).unwrap();
+            std::os::unix::fs::symlink(in_it(name), in_it("link")).unwrap();
+            set_mode(&in_it("link"), 0o666).unwrap_err();
+            fs::remove_file(in_it("link")).unwrap();
+        }
+        fs::hard_link(in_it("socket"), in_it("hard")).unwrap();
+        for name in ["file", "hard"] {
+            set_mode(&in_it(name), 0o666).unwrap_err();
+            assert_eq!(fs::metadata(in_it(name)).unwrap().mode() & 0o777, 0o600);
+        }
+        fs::remove_file(in_it("hard")).unwrap();
+        set_mode(&in_it("socket"), 0o666).unwrap();
+        assert_eq!(fs::metadata(in_it("socket")).unwrap().mode() & 0o777, 0o666);
     }
 
     #[test]
