@@ -48,6 +48,9 @@ fn successor(place: &Place, before: &Serving, more: &[&str]) -> Serving {
     let pid = before.running.id();
     let expected = format!("from process {pid}, which finishes its open connections");
     next.running.expect_output(&expected, PATIENCE);
+    // The other one says it as well, whether it has connections or not.
+    let expected = format!("process {} serves now", next.running.id());
+    before.running.expect_output(&expected, PATIENCE);
     assert_eq!(next.port, before.port);
     next
 }
@@ -370,7 +373,7 @@ fn an_address_that_overlaps_with_one_of_the_running_process_takes_its_place() {
         ];
         let running = place.program("serve").args(more).start();
         let expected = format!(
-            "listeners from process {}, which answers",
+            "from process {}, which finishes its open connections",
             server.running.id()
         );
         running.expect_output(&expected, PATIENCE);
@@ -407,7 +410,7 @@ fn unix_sockets_are_found_by_where_they_are() {
     first.expect_output("listening on unix:", PATIENCE);
     let socket = format!("unix:{}", place.text("link/socket"));
     let second = start(&place.path("public"), &socket, &place.text("link/control"));
-    let expected = format!("took over 1 listeners from process {}", first.id());
+    let expected = format!("took over one listener from process {}", first.id());
     second.expect_output(&expected, PATIENCE);
     ends_well(first);
     ask(&client(&place), UnixStream::connect(&unix).unwrap()).unwrap();

@@ -124,6 +124,13 @@ pub(super) fn until_stopped(
                 ),
             });
         }
+        if connections == 0
+            && let End::Taken(taken, _) = &end
+            && !reload.settings().log.is_quiet()
+        {
+            let pid = taken.pid.unwrap_or_default();
+            output::note(format!("process {pid} serves now: no connection is open here"));
+        }
         let mut stopped = tokio::task::spawn_blocking(move || running.join());
         if has_time {
             tokio::select! {
