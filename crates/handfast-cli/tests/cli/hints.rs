@@ -320,6 +320,34 @@ fn what_clients_refuse_counts_as_a_problem_in_a_check() {
     );
 }
 
+#[test]
+fn a_directory_that_cannot_be_served_comes_with_a_fix() {
+    let temp = tempfile::tempdir().unwrap();
+    let told = err(&handfast(temp.path(), ["serve", "nosuch"]));
+    assert!(
+        told.contains("[no-directory]")
+            && told.contains("fix: check the path, or make the directory"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_load_test_that_fails_says_what_to_do() {
+    let temp = tempfile::tempdir().unwrap();
+    done(temp.path(), ["ca", "init"]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/", closed.local_addr().unwrap());
+    drop(closed);
+    let report = out(&handfast(
+        temp.path(),
+        ["bench", "-n", "2", "-c", "1", &url],
+    ));
+    let (_, failure) = report
+        .split_once("failure ")
+        .unwrap_or_else(|| panic!("{report}"));
+    assert!(failure.contains("fix: "), "{report}");
+}
+
 /// The program while it serves.
 struct Serving {
     child: std::process::Child,

@@ -231,7 +231,10 @@ fn a_socket_that_was_not_handed_over_is_told() {
         told.contains("no socket of the name \"web\" was handed over [inherited-socket-missing]"),
         "{finished}"
     );
-    assert!(told.contains("fix: start the .socket unit"), "{finished}");
+    assert!(
+        told.contains("fix: start the unit that has the sockets"),
+        "{finished}"
+    );
 }
 
 #[test]

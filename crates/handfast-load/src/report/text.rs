@@ -106,13 +106,13 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
     let ends = &measured.ends;
     writeln!(
         out,
-        "connections  {} tried; ended by close_notify {},\n             without it {}, by reset {}, by us {}",
+        "connections  {} attempts; ended by close_notify {},\n             without it {}, by reset {}, by us {}",
         measured.connections, ends.close_notify, ends.premature, ends.reset, ends.ours
     )?;
     let traffic = &measured.traffic;
     writeln!(
         out,
-        "traffic      {} in {} records received,\n             {} in {} records sent; bodies {}",
+        "traffic      {} received, {} records of data,\n             {} sent, {} records of data; bodies {}",
         bytes(traffic.bytes_received as f64),
         traffic.records_received,
         bytes(traffic.bytes_sent as f64),
@@ -124,7 +124,7 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
         let cpu = short(cpu);
         writeln!(
             out,
-            "generator    {cpu} of processor time: {each:.0} requests a second of it"
+            "generator    used {cpu} of processor time: at most {each:.0} requests in a second of it"
         )?;
     }
     for (id, failure) in &measured.failures {
@@ -135,6 +135,9 @@ fn render(out: &mut String, plan: &Plan, measured: &Measurements) -> std::fmt::R
         )?;
         for line in &failure.explanation.evidence {
             writeln!(out, "             {line}")?;
+        }
+        for line in &failure.explanation.fix {
+            writeln!(out, "             fix: {line}")?;
         }
     }
     for remark in remarks(plan, measured) {

@@ -534,12 +534,14 @@ fn directory_failure(directory: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::NotFound => Explanation::new(
             "no-directory",
             format!("directory {directory} does not exist"),
-        ),
+        )
+        .with_fix("check the path, or make the directory"),
         io::ErrorKind::NotADirectory => {
             Explanation::new("no-directory", format!("{directory} is not a directory"))
                 .with_fix("give the file's directory")
         }
-        _ => Explanation::new("no-directory", format!("{directory} cannot be opened")),
+        _ => Explanation::new("no-directory", format!("{directory} cannot be opened"))
+            .with_fix("let this user read the directory and enter those above it"),
     };
     Failure::new(code::READ, explanation.with_evidence(error.to_string()))
 }

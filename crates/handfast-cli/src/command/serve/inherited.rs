@@ -64,14 +64,12 @@ impl Inherited {
                 .map(|(name, _)| escape_control(name))
                 .collect();
             let evidence = match others.is_empty() {
-                true => {
-                    "LISTEN_FDS, by which systemd tells, names none for this process".to_owned()
-                }
+                true => "systemd gave this process no socket (LISTEN_FDS)".to_owned(),
                 false => format!("those that were: {}", others.join(", ")),
             };
             let explanation = Explanation::new("inherited-socket-missing", what)
                 .with_evidence(evidence)
-                .with_fix("start the .socket unit; its FileDescriptorName= is the name");
+                .with_fix("start the unit that has the sockets: systemctl start handfast.socket; its FileDescriptorName= is their name");
             return Err(Failure::new(code::OTHER, explanation));
         }
         Ok(taken.into_iter().map(|(_, socket)| socket).collect())
