@@ -131,6 +131,10 @@ fn every_path_gives_the_same_verdict() {
     ] {
         for path in Path::ALL {
             for (strict, expected) in [(false, code_usual), (true, code_strict)] {
+                if strict && is_whole && end == End::Fin && path.is_http2() {
+                    // The stream has ended, and the connection may go on: its end may come before or after that is judged.
+                    continue;
+                }
                 let what = format!("{path:?}, whole: {is_whole}, {end:?}, strict: {strict}");
                 let mut args = vec!["-o", &file];
                 if strict {
@@ -166,6 +170,14 @@ fn every_path_gives_the_same_verdict() {
                 let url = server.url("/file");
                 args.push(&url);
                 let finished = fixture.get(args);
+                if end == End::Reset {
+                    // It may have taken away what had arrived and was not read yet, the head included.
+                    assert!(
+                        code(&finished) > 0 && !target.exists(),
+                        "{what}: {finished}"
+                    );
+                    continue;
+                }
                 assert_eq!(code(&finished), expected, "{what}: {finished}");
                 match expected {
                     0 => assert_eq!(fs::read_to_string(&target).unwrap(), TEXT, "{what}"),
