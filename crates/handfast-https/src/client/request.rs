@@ -589,7 +589,7 @@ mod tests {
             assert_eq!(request.url(), bare);
             let origin = request.origin();
             assert_eq!(origin.zone.as_deref(), zone, "{url}");
-            let place = zone.map_or(origin.host.clone(), |zone| format!("fe80::1%{zone}"));
+            let place = zone.map_or_else(|| origin.host.clone(), |zone| format!("fe80::1%{zone}"));
             assert_eq!(origin.place(), place, "{url}");
         }
         for url in [

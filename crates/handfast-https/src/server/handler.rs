@@ -15,7 +15,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::address::{LocalAddress, PeerAddress};
 use super::body::{Body, BodyError};
-use super::config::Limits;
 use super::incoming::Incoming;
 
 /// A request: its head as soon as it is there, its body as it comes.
@@ -112,11 +111,12 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Option<Incoming>, limits: &Limits) -> Self {
+    /// The client may be silent for so long, and has to send so many bytes per second.
+    pub(super) fn new(incoming: Option<Incoming>, silence: Duration, rate_min: u32) -> Self {
         Self {
             incoming,
-            silence: limits.read,
-            rate_min: limits.read_rate_min,
+            silence,
+            rate_min,
             patience: None,
             trailers: None,
         }
@@ -289,12 +289,17 @@ impl std::fmt::Debug for RequestBody {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::Limits;
     use super::*;
+
+    fn body(incoming: &Incoming, limits: &Limits) -> RequestBody {
+        RequestBody::new(Some(incoming.clone()), limits.read, limits.read_rate_min)
+    }
 
     /// After how many seconds a client is given up that sends so many bytes every so many seconds.
     async fn given_up_after(limits: &Limits, bytes: usize, every: u64) -> Option<u64> {
         let incoming = Incoming::new(None);
-        let mut body = RequestBody::new(Some(incoming.clone()), limits);
+        let mut body = body(&incoming, limits);
         let began = Instant::now();
         let sends = async {
             loop {
@@ -341,7 +346,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_in_which_the_handler_does_something_else_is_not_the_clients() {
         let incoming = Incoming::new(None);
-        let mut body = RequestBody::new(Some(incoming.clone()), &Limits::default());
+        let mut body = body(&incoming, &Limits::default());
         for _ in 0..100 {
             let sends = async {
                 sleep(Duration::from_millis(1)).await;

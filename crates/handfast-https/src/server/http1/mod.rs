@@ -121,7 +121,8 @@ impl<H: Handler> Http1<H> {
         };
         let trails = takes_trailers(&head.fields);
         let incoming = (!decoder.is_done()).then(|| Incoming::new(announced));
-        let body = RequestBody::new(incoming.clone(), &self.shared.limits);
+        let limits = &self.shared.limits;
+        let body = RequestBody::new(incoming.clone(), limits.read, limits.read_rate_min);
         let mut request = http::Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = head.target;

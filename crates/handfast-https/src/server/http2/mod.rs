@@ -174,7 +174,8 @@ impl<H: Handler> Http2<H> {
         self.has_bodies |= !end;
         let body = (!end).then(|| Incoming::new(length));
         let arriving = body.clone().map(|body| Arriving::new(body, expects));
-        let request = head.map(|()| RequestBody::new(body, &self.shared.limits));
+        let limits = &self.shared.limits;
+        let request = head.map(|()| RequestBody::new(body, limits.read, limits.read_rate_min));
         let answer = answer(
             Arc::clone(&self.shared),
             Rc::clone(&self.connection),
