@@ -11,9 +11,11 @@ mod data;
 mod destination;
 mod fields;
 mod form;
+mod globs;
 mod heads;
 mod integrity;
 mod interrupt;
+mod many;
 mod offer;
 mod offset;
 mod outcome;
@@ -30,22 +32,28 @@ mod sink;
 mod timing;
 mod trace;
 mod transfer;
+mod turns;
 mod urls;
 mod watch;
 mod write_out;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
+use std::iter;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use handfast_https::client::{Begun, Client, Error, Response};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use handfast_https::client::{Begun, Client, CookieJar, Error, Response};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
 
-use self::arguments::Job;
+use self::arguments::{Job, Plan, Planned};
 use self::destination::Target;
 use self::heads::{Head, HeadFile, Heads};
 use self::integrity::Digests;
@@ -57,6 +65,7 @@ use self::retry::Retries;
 use self::show::Show;
 use self::sink::{Sink, Written};
 use self::transfer::Recorder;
+use self::turns::Turns;
 use crate::failure::{Failure, code};
 use crate::output;
 
@@ -71,79 +80,265 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
-    let jobs = args.jobs()?;
-    let show = args.show.open(args.hides_progress())?;
-    let is_kept = jobs.iter().any(|job| job.target.keeps_a_part());
-    let heads = match args.output.heads() {
-        Some(path) => Some(HeadFile::create(path)?),
-        None => None,
-    };
-    let first = jobs.first().map_or("", |job| job.request.url());
-    let jar = args.cookies.jar(first, args.is_silent())?;
-    let client = context::client(args, jar.as_ref())?;
+    let later = args.later();
+    let mut sections: Vec<Section<'_>> = Vec::new();
+    for args in iter::once(args).chain(&later) {
+        let show = match sections.first() {
+            None => args.show.open(args.hides_progress())?,
+            Some(first) => args.show.open_after(&first.show)?,
+        };
+        sections.push(Section::open(args, show)?);
+    }
+    let is_kept = sections.iter().any(|one| one.args.output.keeps_parts());
     let runtime = crate::runtime::current_thread().map_err(|error| {
         let what = format!("the operating system provides no event loop: {error}");
         Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
     })?;
-    // The file with the part that has arrived so far.
-    let part = RefCell::new(None);
+    let parts = Parts::default();
     let fetching = async {
-        let mut last = Ok(());
-        let mut began = Instant::now();
-        for (number, job) in jobs.into_iter().enumerate() {
-            if let Err(failure) = std::mem::replace(&mut last, Ok(())) {
-                // As curl: the others are fetched nevertheless, and the exit code is that of the last one.
-                if !args.is_silent() {
-                    output::failure(&failure);
-                }
-            }
-            began = Instant::now();
-            let recorder = Recorder::new(&job.url, number, job.request.method());
-            let telling = Telling {
-                show: &show,
-                recorder: &recorder,
-                heads: heads.as_ref(),
-                meter: &Meter::default(),
-            };
-            let fetched = fetch_with_retries(args, &client, &job, &part, telling).await;
-            telling.over(fetched.as_ref().map(|_| ()));
-            match fetched {
-                Ok(Done::Whole) => {}
-                // Nothing more can be written: stop.
-                Ok(Done::ReaderGone) if args.output.allows_closed_pipe() => return Ok(()),
-                Ok(Done::ReaderGone) => return Err(outcome::reader_gone()),
-                Err(failure) => last = Err(failure),
+        let mut last = code::SUCCESS;
+        for section in &sections {
+            match section.fetch(&parts, last).await {
+                ControlFlow::Continue(code) => last = code,
+                ControlFlow::Break(code) => return code,
             }
         }
-        match args.total_max() {
-            Some(limit) => client.close_within(limit.saturating_sub(began.elapsed())),
-            None => client.close_within(Duration::MAX),
-        }
-        .await;
         last
     };
-    let fetched = runtime.block_on(async {
+    let show = sections.first().map(|section| &section.show);
+    let drawing = async {
+        match show {
+            Some(show) => show.draw().await,
+            None => std::future::pending().await,
+        }
+    };
+    let code = runtime.block_on(async {
         tokio::select! {
-            fetched = fetching => fetched.map(|()| ExitCode::SUCCESS),
+            code = fetching => code,
             signal = interrupt::next(is_kept) => {
-                show.clear();
-                if !args.is_silent() {
-                    interrupt::tell(part.borrow().as_deref());
+                if let Some(show) = show {
+                    show.clear();
                 }
-                Ok(ExitCode::from(signal))
+                if !args.is_silent() {
+                    parts.tell();
+                }
+                signal
             }
-            never = show.draw() => match never {},
+            never = drawing => match never {},
         }
     });
     // Do not wait for a resolver that hangs: a time limit has passed.
     runtime.shutdown_background();
-    match (fetched, args.cookies.save(jar.as_ref())) {
-        (Ok(code), Err(failure)) if code == ExitCode::SUCCESS => Err(failure),
-        (fetched, Err(failure)) if !args.is_silent() => {
-            output::failure(&failure);
-            fetched
+    for section in &sections {
+        match section.args.cookies.save(section.jar.as_ref()) {
+            Err(failure) if code == code::SUCCESS => return Err(failure),
+            Err(failure) => section.print(&failure),
+            Ok(()) => {}
         }
-        (fetched, _) => fetched,
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// The files with the parts that have arrived so far, of all transfers that go on.
+#[derive(Default)]
+struct Parts(RefCell<Vec<Part>>);
+
+type Part = Rc<RefCell<Option<PathBuf>>>;
+
+impl Parts {
+    fn add(&self) -> Part {
+        let part = Part::default();
+        self.0.borrow_mut().push(Rc::clone(&part));
+        part
+    }
+
+    fn remove(&self, part: &Part) {
+        self.0.borrow_mut().retain(|one| !Rc::ptr_eq(one, part));
+    }
+
+    fn tell(&self) {
+        let parts = self.0.borrow();
+        let mut paths: Vec<_> = parts
+            .iter()
+            .filter_map(|part| part.borrow().clone())
+            .collect();
+        paths.sort();
+        if paths.is_empty() {
+            interrupt::tell(None);
+        }
+        for path in &paths {
+            interrupt::tell(Some(path));
+        }
+    }
+}
+
+/// URLs that have their options in common.
+struct Section<'a> {
+    args: &'a Args,
+    plan: Plan<'a>,
+    show: Show,
+    heads: Option<HeadFile>,
+    jar: Option<CookieJar>,
+    client: Client,
+}
+
+/// A transfer that is over.
+struct Ended {
+    number: usize,
+    recorder: Recorder,
+    result: Result<Done, Failure>,
+    /// What is said of it waits until it is its turn.
+    is_in_order: bool,
+}
+
+impl<'a> Section<'a> {
+    fn open(args: &'a Args, show: Show) -> Result<Self, Failure> {
+        let plan = args.plan()?;
+        let heads = match args.output.heads() {
+            Some(path) => Some(HeadFile::create(path)?),
+            None => None,
+        };
+        let first = plan.first_url().unwrap_or_default();
+        let jar = args.cookies.jar(&first, args.is_silent())?;
+        let client = context::client(args, jar.as_ref())?;
+        Ok(Self {
+            args,
+            plan,
+            show,
+            heads,
+            jar,
+            client,
+        })
+    }
+
+    fn print(&self, failure: &Failure) {
+        if !self.args.is_silent() {
+            output::failure(failure);
+        }
+    }
+
+    /// Fetches all of it. Gives the exit code up to now, or the one to end with at once.
+    async fn fetch(&self, parts: &Parts, mut last: u8) -> ControlFlow<u8, u8> {
+        let at_once = self.args.many.at_once();
+        let turns = (at_once > 1).then(|| Turns::new(sink::out()));
+        let mut urls = self.plan.urls().enumerate().fuse();
+        let mut running = FuturesUnordered::new();
+        let mut over = BTreeMap::new();
+        let mut next = 0;
+        let mut began = Instant::now();
+        loop {
+            while running.len() < at_once
+                && turns.as_ref().is_none_or(|turns| turns.admits(next))
+                && let Some((number, planned)) = urls.next()
+            {
+                next = number + 1;
+                began = Instant::now();
+                running.push(self.fetch_one(number, planned, turns.as_ref(), parts));
+            }
+            let Some(ended) = running.next().await else {
+                break;
+            };
+            let Ended {
+                number, recorder, ..
+            } = ended;
+            match ended.result {
+                // As curl: the exit code is that of the last URL, or if several are fetched at once, of the last failure.
+                Ok(Done::Whole) if at_once == 1 => last = code::SUCCESS,
+                Ok(Done::Whole) => {}
+                Ok(Done::ReaderGone) => return ControlFlow::Break(self.reader_gone()),
+                Err(failure) => {
+                    self.print(&failure);
+                    last = failure.code;
+                    if self.args.many.fails_early() {
+                        self.show.over(&recorder.transfer());
+                        return ControlFlow::Break(last);
+                    }
+                }
+            }
+            match &turns {
+                Some(turns) if ended.is_in_order => {
+                    over.insert(number, recorder);
+                    let written = turns.end(number, |number| {
+                        if let Some(recorder) = over.remove(&number) {
+                            self.show.over(&recorder.transfer());
+                        }
+                    });
+                    if let Err(error) = written {
+                        return ControlFlow::Break(self.unwritable(&error));
+                    }
+                }
+                _ => self.show.over(&recorder.transfer()),
+            }
+        }
+        let limit = match self.args.total_max() {
+            Some(limit) => limit.saturating_sub(began.elapsed()),
+            None => Duration::MAX,
+        };
+        self.client.close_within(limit).await;
+        ControlFlow::Continue(last)
+    }
+
+    /// Nothing more can be written: the exit code.
+    fn reader_gone(&self) -> u8 {
+        if self.args.output.allows_closed_pipe() {
+            return code::SUCCESS;
+        }
+        let failure = outcome::reader_gone();
+        self.print(&failure);
+        failure.code
+    }
+
+    fn unwritable(&self, error: &io::Error) -> u8 {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return self.reader_gone();
+        }
+        let failure = destination::unusable("stdout".as_ref(), "write", error);
+        self.print(&failure);
+        failure.code
+    }
+
+    async fn fetch_one(
+        &self,
+        number: usize,
+        planned: Planned,
+        turns: Option<&Turns>,
+        parts: &Parts,
+    ) -> Ended {
+        let job = planned.job;
+        let method = job
+            .as_ref()
+            .map_or(&Method::GET, |job| job.request.method());
+        let recorder = Recorder::new(&planned.url, planned.number, method);
+        let mut is_in_order = true;
+        let result = match job {
+            Err(failure) => Err(failure),
+            Ok(job) => {
+                is_in_order = matches!(job.target, Target::Stdout) || self.show.has_format();
+                if let Some(turns) = turns.filter(|_| !is_in_order) {
+                    // It writes nothing there: the others do not wait for it.
+                    let _ = turns.end(number, |_| {});
+                }
+                let part = parts.add();
+                let telling = Telling {
+                    show: &self.show,
+                    recorder: &recorder,
+                    heads: self.heads.as_ref(),
+                    meter: &Meter::default(),
+                    turn: turns.map(|turns| (turns, number)),
+                };
+                let fetched =
+                    fetch_with_retries(self.args, &self.client, &job, &part, telling).await;
+                parts.remove(&part);
+                fetched
+            }
+        };
+        recorder.transfer().over(result.as_ref().map(|_| ()));
+        Ended {
+            number,
+            recorder,
+            result,
+            is_in_order,
+        }
     }
 }
 
@@ -154,14 +349,8 @@ struct Telling<'a> {
     recorder: &'a Recorder,
     heads: Option<&'a HeadFile>,
     meter: &'a Meter,
-}
-
-impl Telling<'_> {
-    fn over(self, result: Result<(), &Failure>) {
-        let mut transfer = self.recorder.transfer();
-        transfer.over(result);
-        self.show.over(&transfer);
-    }
+    /// If several are fetched at once: the way to stdout, and the place among them.
+    turn: Option<(&'a Turns, usize)>,
 }
 
 /// What came of a URL.
@@ -237,6 +426,7 @@ async fn fetch(
         recorder,
         heads: head_file,
         meter,
+        turn,
     } = telling;
     let explained = |error: Error| {
         recorder.transfer().broken(&error);
@@ -284,6 +474,9 @@ async fn fetch(
         if is_unmet {
             if shows_heads {
                 let mut sink = Sink::open(&job.target, None, &response, false, deadline)?;
+                if let Some((turns, number)) = turn {
+                    sink.through(turns.writer(number));
+                }
                 write_heads(&heads, &mut sink).map_err(explained)?;
             }
             response.discard().await;
@@ -316,6 +509,9 @@ async fn fetch(
     let held = continuation.held();
     let begun = continuation.into_download();
     let mut sink = Sink::open(&job.target, begun, &response, !shows_heads, deadline)?;
+    if let Some((turns, number)) = turn {
+        sink.through(turns.writer(number));
+    }
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
     let method = job.request.method();

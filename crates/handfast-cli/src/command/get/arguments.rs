@@ -1,20 +1,25 @@
 //! The arguments, and the requests that result from them.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::iter;
 use std::time::Duration;
 
+use clap::{Args as _, FromArgMatches as _};
 use handfast_https::client::Request;
-use http::header::EXPECT;
-use http::{Method, StatusCode};
+use http::header::{EXPECT, HeaderName};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::body::{Body, BodyArgs};
 use super::condition::{Condition, ConditionArgs};
 use super::connection::ConnectionArgs;
 use super::cookies::CookieArgs;
-use super::credentials::CredentialArgs;
+use super::credentials::{CredentialArgs, Credentials};
 use super::destination::{Name, OutputArgs, Target};
 use super::fields::{Defaults, FieldArgs};
+use super::globs::{Expanded, Glob};
 use super::integrity::IntegrityArgs;
+use super::many::ManyArgs;
 use super::offer::OfferArgs;
 use super::proxy::ProxyTlsArgs;
 use super::ranges::RangeArgs;
@@ -39,6 +44,8 @@ pub(crate) struct Args {
     pub(super) integrity: IntegrityArgs,
     #[command(flatten)]
     pub(super) show: ShowArgs,
+    #[command(flatten)]
+    pub(super) many: ManyArgs,
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
@@ -109,8 +116,6 @@ struct RequestArgs {
 /// One URL: the request, and the target of the response.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// As it was typed.
-    pub(super) url: String,
     pub(super) request: Request,
     pub(super) target: Target,
     pub(super) condition: Option<Condition>,
@@ -131,6 +136,22 @@ impl Job {
 }
 
 impl Args {
+    /// What stands after `--next`, with options of its own; and after another one, and so on.
+    pub(super) fn later(&self) -> Vec<Self> {
+        let mut later = Vec::new();
+        let mut next = self.many.next().map(<[_]>::to_vec);
+        while let Some(words) = next {
+            let command = Self::augment_args(clap::Command::new("handfast get"));
+            let name = OsString::from("handfast get");
+            let matches = command.try_get_matches_from(iter::once(name).chain(words));
+            let args = matches.and_then(|matches| Self::from_arg_matches(&matches));
+            let args = args.unwrap_or_else(|error| error.exit());
+            next = args.many.next().map(<[_]>::to_vec);
+            later.push(args);
+        }
+        later
+    }
+
     pub(super) fn is_silent(&self) -> bool {
         self.output.is_silent()
     }
@@ -174,8 +195,8 @@ impl Args {
         self.fields.sets_referer()
     }
 
-    /// The requests. Reads the files of `-d @FILE` and `-H @FILE`.
-    pub(super) fn jobs(&self) -> Result<Vec<Job>, Failure> {
+    /// What is to be fetched. Reads the files of `-d @FILE` and `-H @FILE`.
+    pub(super) fn plan(&self) -> Result<Plan<'_>, Failure> {
         self.protocols.check(self.redirects_max().is_some())?;
         let body = self.body.body()?;
         if self.output.asks_for_head() && body.is_sent() {
@@ -190,46 +211,17 @@ impl Args {
             accepts_codings: self.receiving.compressed,
         })?;
         self.cookies.put_into(&mut headers)?;
-        let credentials = self.credentials.credentials()?;
-        let condition = self.condition.condition();
-        let mut names = self.output.names();
-        self.urls
-            .iter()
-            .enumerate()
-            .map(|(number, typed)| {
-                let url = body.url(with_scheme(typed)?, number);
-                let method = self.method(&body, number)?;
-                let mut request = self.protocols.request(method, &url)?;
-                credentials.put_into(&mut request)?;
-                let secrets = std::mem::replace(request.headers_mut(), headers.clone());
-                for (name, value) in &secrets {
-                    // A given field, or one that is to be left out, takes precedence over credentials.
-                    if !headers.contains_key(name) && !typed_names.contains(name) {
-                        request.headers_mut().insert(name, value.clone());
-                    }
-                }
-                request = body.put_into(request, number)?;
-                if !typed_names.contains(&EXPECT) {
-                    request = request.with_expect_continue(ASKS_ABOVE);
-                }
-                let name = names.next();
-                let is_forced = name.as_ref().is_some_and(Name::is_stdout);
-                let target = self.output.target(name, request.url())?;
-                self.ranges.put_into(&mut request)?;
-                self.integrity.put_into(&mut request);
-                if let Some(condition) = condition {
-                    condition.put_into(&mut request);
-                }
-                let url = typed.clone();
-                Ok(Job {
-                    url,
-                    request,
-                    target,
-                    condition,
-                    is_forced,
-                })
-            })
-            .collect()
+        let globs = self.urls.iter().map(|typed| self.many.glob(typed));
+        Ok(Plan {
+            args: self,
+            body,
+            headers,
+            typed_names,
+            credentials: self.credentials.credentials()?,
+            condition: self.condition.condition(),
+            names: self.output.names().collect(),
+            globs: globs.collect::<Result<_, _>>()?,
+        })
     }
 
     fn method(&self, body: &Body, number: usize) -> Result<Method, Failure> {
@@ -243,6 +235,90 @@ impl Args {
             None if self.output.asks_for_head() => Ok(Method::HEAD),
             None => Ok(body.method(number)),
         }
+    }
+}
+
+/// What a command fetches: all that its requests have in common, and how they differ. A request is made when its turn has
+/// come: there may be more than fit into memory.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    args: &'a Args,
+    body: Body,
+    headers: HeaderMap,
+    /// Names of fields that were given or left out on purpose.
+    typed_names: Vec<HeaderName>,
+    credentials: Credentials,
+    condition: Option<Condition>,
+    names: Vec<Name>,
+    /// One for each URL that was typed.
+    globs: Vec<Glob>,
+}
+
+/// A URL whose turn has come.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// As it was typed, but expanded.
+    pub(super) url: String,
+    /// The place among those that were typed.
+    pub(super) number: usize,
+    pub(super) job: Result<Job, Failure>,
+}
+
+impl Plan<'_> {
+    /// The URLs, in order.
+    pub(super) fn urls(&self) -> impl Iterator<Item = Planned> {
+        self.globs
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, glob)| {
+                (0..glob.count()).map(move |one| {
+                    let expanded = glob.get(one);
+                    Planned {
+                        job: self.job(number, &expanded),
+                        number,
+                        url: expanded.url,
+                    }
+                })
+            })
+    }
+
+    /// The first of them, as far as it can be fetched.
+    pub(super) fn first_url(&self) -> Option<String> {
+        let job = self.urls().next()?.job.ok()?;
+        Some(job.request.url().to_owned())
+    }
+
+    fn job(&self, number: usize, expanded: &Expanded) -> Result<Job, Failure> {
+        let args = self.args;
+        let url = self.body.url(with_scheme(&expanded.url)?, number);
+        let method = args.method(&self.body, number)?;
+        let mut request = args.protocols.request(method, &url)?;
+        self.credentials.put_into(&mut request)?;
+        let secrets = std::mem::replace(request.headers_mut(), self.headers.clone());
+        for (name, value) in &secrets {
+            // A given field, or one that is to be left out, takes precedence over credentials.
+            if !self.headers.contains_key(name) && !self.typed_names.contains(name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        request = self.body.put_into(request, number)?;
+        if !self.typed_names.contains(&EXPECT) {
+            request = request.with_expect_continue(ASKS_ABOVE);
+        }
+        let name = self.names.get(number).map(|name| name.expanded(expanded));
+        let is_forced = name.as_ref().is_some_and(Name::is_stdout);
+        let target = args.output.target(name, request.url())?;
+        args.ranges.put_into(&mut request)?;
+        args.integrity.put_into(&mut request);
+        if let Some(condition) = self.condition {
+            condition.put_into(&mut request);
+        }
+        Ok(Job {
+            request,
+            target,
+            condition: self.condition,
+            is_forced,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use handfast::{Explanation, escape_control};
 use handfast_https::client::{Download, Existing, Response};
 use http::header::LAST_MODIFIED;
 
+use super::globs::Expanded;
 use super::offset::Offset;
 use super::outcome::explained;
 use crate::failure::{Failure, code, plain};
@@ -84,6 +85,17 @@ pub(super) enum Name {
 }
 
 impl Name {
+    /// The name for a URL that stands for several.
+    pub(super) fn expanded(&self, expanded: &Expanded) -> Self {
+        match self {
+            Self::Given(path) => match path.to_str() {
+                Some(text) => Self::Given(expanded.name(text).into()),
+                None => self.clone(),
+            },
+            Self::OfUrl => Self::OfUrl,
+        }
+    }
+
     /// Stdout, named as such: what is written there is the caller's choice.
     pub(super) fn is_stdout(&self) -> bool {
         matches!(self, Self::Given(path) if path == Path::new("-"))
@@ -211,6 +223,16 @@ impl OutputArgs {
         self.dump_header.as_deref()
     }
 
+    /// Whether bodies are written under other names until they are complete. Not to devices and pipes.
+    pub(super) fn keeps_parts(&self) -> bool {
+        let keeps_part = |name: &Name| match name {
+            Name::OfUrl => true,
+            Name::Given(_) if name.is_stdout() => false,
+            Name::Given(path) => path.metadata().map_or(true, |found| found.is_file()),
+        };
+        self.remote_name_all || self.names.0.iter().any(keeps_part)
+    }
+
     /// The names that were given, one for each URL; what is left of the URLs has none.
     pub(super) fn names(&self) -> impl Iterator<Item = Name> {
         self.names.0.iter().cloned()
@@ -246,20 +268,6 @@ impl OutputArgs {
                 (false, _) => Existing::Replaced,
             },
             takes_servers_time: self.remote_time,
-        }
-    }
-}
-
-impl Target {
-    /// Whether the body is written under another name until it is complete.
-    pub(super) fn keeps_a_part(&self) -> bool {
-        match self {
-            Self::Stdout => false,
-            // A device or a pipe is written to directly.
-            Self::File(place) => match place.path() {
-                Some(path) => path.metadata().map_or(true, |found| found.is_file()),
-                None => true,
-            },
         }
     }
 }

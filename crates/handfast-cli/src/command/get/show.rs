@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use handfast::Explanation;
@@ -74,13 +75,28 @@ impl ShowArgs {
         Ok(Show {
             format,
             is_timed: self.timing,
-            lines: lines.transpose()?.map(RefCell::new),
-            archive: archive.transpose()?.map(RefCell::new),
+            lines: lines.transpose()?.map(RefCell::new).map(Rc::new),
+            archive: archive.transpose()?.map(RefCell::new).map(Rc::new),
             trace: trace.map(Arc::new),
             progress: match is_silent || self.no_progress_meter {
                 true => None,
-                false => Progress::on_stderr(self.progress_bar),
+                false => Progress::on_stderr(self.progress_bar).map(Rc::new),
             },
+        })
+    }
+}
+
+impl ShowArgs {
+    /// The same for what stands after `--next`: its own `-w`, and the files of what stands before.
+    pub(super) fn open_after(&self, first: &Show) -> Result<Show, Failure> {
+        let format = self.write_out.as_deref().map(Format::read).transpose()?;
+        Ok(Show {
+            format,
+            is_timed: first.is_timed || self.timing,
+            lines: first.lines.clone(),
+            archive: first.archive.clone(),
+            trace: first.trace.clone(),
+            progress: first.progress.clone(),
         })
     }
 }
@@ -99,13 +115,18 @@ fn opened<T>(name: &str, opened: io::Result<T>) -> Result<T, Failure> {
 pub(super) struct Show {
     format: Option<Format>,
     is_timed: bool,
-    lines: Option<RefCell<Lines>>,
-    archive: Option<RefCell<Archive>>,
+    lines: Option<Rc<RefCell<Lines>>>,
+    archive: Option<Rc<RefCell<Archive>>>,
     trace: Option<Arc<Trace>>,
-    progress: Option<Progress>,
+    progress: Option<Rc<Progress>>,
 }
 
 impl Show {
+    /// Is something written to stdout after each transfer?
+    pub(super) fn has_format(&self) -> bool {
+        self.format.is_some()
+    }
+
     /// Is anything told that the events of an exchange have to be known for?
     fn is_wanted(&self) -> bool {
         self.format.is_some()

@@ -59,6 +59,13 @@ impl Sink {
         }
     }
 
+    /// What goes to stdout goes there by this way.
+    pub(super) fn through(&mut self, out: impl Write + 'static) {
+        if let Self::Stdout(screen) = self {
+            screen.out = Box::new(out);
+        }
+    }
+
     /// Whether something was written that cannot be taken back.
     pub(super) fn is_spent(&self) -> bool {
         matches!(self, Self::Stdout(screen) if screen.is_spent)
@@ -207,7 +214,7 @@ impl Screen {
 
 /// Standard output without `io::Stdout`, which would search every piece for the last line end, and write the rest
 /// separately.
-fn out() -> Box<dyn Write> {
+pub(super) fn out() -> Box<dyn Write> {
     #[cfg(unix)]
     if let Ok(own) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {
         return Box::new(std::fs::File::from(own));

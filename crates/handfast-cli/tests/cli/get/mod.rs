@@ -19,6 +19,7 @@ mod integrity;
 mod interrupted;
 #[cfg(unix)]
 mod manners;
+mod many;
 mod places;
 mod plain_http;
 mod proxy;

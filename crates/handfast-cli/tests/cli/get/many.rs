@@ -1,0 +1,275 @@
+//! Several URLs in one `handfast get`: patterns, several at once, `--next`.
+
+use std::fs;
+use std::time::Duration;
+
+use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::misbehaving::{Step, http2};
+
+use super::code;
+use crate::common::Fixture;
+
+/// `handfast serve`, with a file for each number.
+struct Files {
+    _running: Running,
+    base: String,
+}
+
+const COUNT: usize = 60;
+
+impl Files {
+    fn serve(fixture: &Fixture) -> Self {
+        let directory = fixture.path("public");
+        fs::create_dir(&directory).unwrap();
+        for number in 1..=COUNT {
+            fs::write(directory.join(format!("{number:02}")), text(number)).unwrap();
+        }
+        fs::write(directory.join("large"), "x".repeat(300_000)).unwrap();
+        let running = fixture
+            .program("serve")
+            .args(["--listen", "127.0.0.1:0", "--cert"])
+            .arg(&fixture.chain)
+            .arg("--key")
+            .arg(&fixture.key)
+            .arg(&directory)
+            .start();
+        let port = running.wait_until(Duration::from_secs(60), |output| {
+            let (_, rest) = output.split_once("listening on https://127.0.0.1:")?;
+            rest.split_once('/')?.0.parse::<u16>().ok()
+        });
+        let port = port.unwrap_or_else(|| panic!("{}", running.output()));
+        Self {
+            _running: running,
+            base: format!("https://localhost:{port}"),
+        }
+    }
+}
+
+fn text(number: usize) -> String {
+    format!("file {number}\n")
+}
+
+#[test]
+fn urls_that_stand_for_several_are_expanded_as_by_curl() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    for (options, path, names) in [
+        (&[][..], "/[01-03]", &[][..]),
+        (
+            &["-o", "#1_#2"],
+            "/{01,02}?[a-b]",
+            &["01_a", "01_b", "02_a", "02_b"],
+        ),
+        (&["-o", "n#1"], "/[01-10:4]", &["n01", "n05", "n09"]),
+        (&["-O"], "/[59-60]", &["59", "60"]),
+        (&["-g"], "/[01]", &[]),
+        (
+            &["-w", "%{urlnum} %{http_code} %{num_connects}\\n"],
+            "/{01,nothing,02}",
+            &[],
+        ),
+        (&["-f"], "/{nothing,01}", &[]),
+        (&["-f"], "/{01,nothing}", &[]),
+        (&["-f", "--fail-early"], "/{nothing,01}", &[]),
+        (&["-f", "-Z"], "/{nothing,01}", &[]),
+        (&[], "/[3-1]", &[]),
+        (&[], "/{01", &[]),
+    ] {
+        let Some(curl) = Program::new("curl") else {
+            return;
+        };
+        let curl = curl.args(["-q", "-s", "--cacert"]).arg(&fixture.ca);
+        let ours = fixture.program("get").args(fixture.trust()).arg("-s");
+        let url = format!("{}{path}", files.base);
+        let [(curl, curls), (ours, ours_)] = [curl, ours].map(|program| {
+            let directory = tempfile::tempdir_in(fixture.directory()).unwrap();
+            let finished = program
+                .args(["--output-dir".as_ref(), directory.path().as_os_str()])
+                .args(options)
+                .arg(&url)
+                .run();
+            let mut found: Vec<_> = fs::read_dir(directory.path())
+                .unwrap()
+                .map(|entry| {
+                    let path = entry.unwrap().path();
+                    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                    (name, fs::read(path).unwrap())
+                })
+                .collect();
+            found.sort();
+            (finished, found)
+        });
+        assert_eq!(ours.out(), curl.out(), "{options:?} {path} {ours}");
+        assert_eq!(code(&ours), code(&curl), "{options:?} {path} {ours}");
+        assert_eq!(ours_, curls, "{options:?} {path}");
+        let found: Vec<_> = ours_.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(found, names, "{options:?} {path}");
+    }
+}
+
+#[test]
+fn what_is_fetched_at_once_comes_in_order() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    let url = format!("{}/[01-{COUNT}]", files.base);
+    let expected: String = (1..=COUNT).map(text).collect();
+    for http in ["--http1.1", "--http2"] {
+        let finished = fixture.get(["-Z", http, "--parallel-max", "20", &url]);
+        assert_eq!(
+            (code(&finished), finished.out()),
+            (0, expected.clone()),
+            "{http}"
+        );
+    }
+    // A large one waits on the disk, or is waited for; what is said of each stands behind it.
+    let urls = [
+        format!("{}/large", files.base),
+        format!("{}/{{01,02}}", files.base),
+        format!("{}/large", files.base),
+    ];
+    let [one, two, three] = &urls;
+    let format = "<%{size_download}>";
+    let finished = fixture.get(["-Z", "-w", format, one, two, three]);
+    let large = format!("{}<300000>", "x".repeat(300_000));
+    let expected = format!("{large}file 1\n<7>file 2\n<7>{large}");
+    assert!(finished.out() == expected, "{}", finished.err());
+}
+
+#[test]
+fn those_of_one_server_share_a_connection() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    let report = fixture.path("report");
+    let url = format!("{}/[01-40]", files.base);
+    let finished = fixture.get([
+        "-Z",
+        "-s",
+        "-o",
+        "/dev/null",
+        "--json-report",
+        report.to_str().unwrap(),
+        &url,
+    ]);
+    assert_eq!(code(&finished), 0, "{finished}");
+    let text = fs::read_to_string(report).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 40);
+    for line in lines {
+        assert_eq!(
+            (&line["connection"]["number"], &line["version"]),
+            (&1.into(), &"HTTP/2".into()),
+            "{line}"
+        );
+        assert_eq!(line["verdict"], "complete");
+    }
+}
+
+#[test]
+fn several_requests_are_under_way_at_once() {
+    let fixture = Fixture::new();
+    let head = |stream| http2::headers(stream, &[], false);
+    // The first is answered after the second was requested.
+    let server = fixture.misbehaving().alpn(&["h2"]).serve([
+        Step::send(http2::settings()),
+        Step::ReadHttp2Request,
+        Step::ReadHttp2Request,
+        Step::send(
+            [
+                head(3),
+                http2::data(3, b"two", true),
+                head(1),
+                http2::data(1, b"one", true),
+            ]
+            .concat(),
+        ),
+        Step::ReadToEnd,
+    ]);
+    let finished = fixture.get(["-Z", &server.url("/1"), &server.url("/2")]);
+    assert_eq!(
+        (code(&finished), finished.out().as_str()),
+        (0, "onetwo"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn a_failure_does_not_hold_up_the_others_unless_it_is_to() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    let good = format!("{}/01", files.base);
+    // Nothing listens on port 1.
+    let bad = "https://localhost:1/";
+    for (options, urls, expected, out) in [
+        (&[][..], [bad, good.as_str()], 0, "file 1\n"),
+        (&[], [&good, bad], 7, "file 1\n"),
+        (&["-Z"], [bad, &good], 7, "file 1\n"),
+        (&["--fail-early"], [bad, &good], 7, ""),
+        (&["--fail-early"], ["http://localhost/", &good], 1, ""),
+        (&[], ["https://[nonsense", &good], 0, "file 1\n"),
+    ] {
+        let args = [
+            options,
+            if urls[0].contains("[non") {
+                &["-g"]
+            } else {
+                &[]
+            },
+            &urls,
+        ]
+        .concat();
+        let finished = fixture.get(&args);
+        assert_eq!(
+            (code(&finished), finished.out().as_str()),
+            (expected, out),
+            "{args:?} {finished}"
+        );
+        assert_eq!(
+            finished.err().matches("handfast: ").count(),
+            1,
+            "{args:?} {finished}"
+        );
+    }
+}
+
+#[test]
+fn what_stands_after_next_has_options_of_its_own() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    let trust = fixture.trust();
+    let ca = trust.last().unwrap().to_str().unwrap();
+    let (one, two) = (format!("{}/01", files.base), format!("{}/02", files.base));
+    let run = |between: &str| {
+        fixture.get([
+            "-s",
+            "-w",
+            "%{method} %{http_code}\\n",
+            "-I",
+            &one,
+            between,
+            "-s",
+            "--cacert",
+            ca,
+            "-w",
+            "%{urlnum} %{method}\\n",
+            &two,
+        ])
+    };
+    for between in ["--next", "-:"] {
+        let finished = run(between);
+        let out = finished.out();
+        assert!(
+            out.starts_with("HTTP/2.0 200") && out.contains("HEAD 200\n"),
+            "{finished}"
+        );
+        assert!(out.ends_with("file 2\n0 GET\n"), "{finished}");
+        assert_eq!(code(&finished), 0, "{finished}");
+    }
+    // It is no value of another option.
+    let data = fixture.get(["-s", "-G", "-d", "--next", &one]);
+    assert_eq!(data.out(), text(1), "{data}");
+    let nothing = fixture.get([&one, "--next"]);
+    assert_eq!(code(&nothing), 2, "{nothing}");
+}
