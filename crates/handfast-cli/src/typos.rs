@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::Cli;
+use crate::command::get::expand;
 use crate::nearest::nearest;
 use crate::{output, version};
 
@@ -40,7 +41,7 @@ const ELSEWHERE: [(&str, &str); 21] = [
 
 /// The arguments of this process, or an end with a message.
 pub(crate) fn parse() -> Cli {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let args = with_files(std::env::args_os().collect());
     parse_from(&args).unwrap_or_else(|error| {
         let mut before_command = args
             .iter()
@@ -59,6 +60,22 @@ pub(crate) fn parse() -> Cli {
         }
         error.exit()
     })
+}
+
+/// The same with the arguments of `get`'s files in their place, or an end with a message.
+fn with_files(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_none_or(|command| command != "get") {
+        return args;
+    }
+    let mut root = Cli::command();
+    let Some(get) = root.find_subcommand_mut("get") else {
+        return args;
+    };
+    match expand(&args.split_off(2), get) {
+        Ok(expanded) => args.extend(expanded),
+        Err(problem) => root.error(ErrorKind::Io, problem).exit(),
+    }
+    args
 }
 
 fn parse_from(args: &[OsString]) -> Result<Cli, clap::Error> {

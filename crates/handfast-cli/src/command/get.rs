@@ -1,8 +1,10 @@
 //! `handfast get`: fetches, and reports whether the response is complete. Flags and exit codes are curl's.
 
+mod accepted;
 mod arguments;
 mod body;
 mod condition;
+mod config_file;
 mod connection;
 mod context;
 mod cookies;
@@ -70,6 +72,7 @@ use crate::failure::{Failure, code};
 use crate::output;
 
 pub(crate) use self::arguments::Args;
+pub(crate) use self::config_file::expand;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let result = fetch_all(args);

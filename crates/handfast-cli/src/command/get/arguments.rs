@@ -10,6 +10,7 @@ use handfast_https::client::Request;
 use http::header::{EXPECT, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::accepted::AcceptedArgs;
 use super::body::{Body, BodyArgs};
 use super::condition::{Condition, ConditionArgs};
 use super::connection::ConnectionArgs;
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     pub(super) receiving: ReceivingArgs,
     #[command(flatten)]
     pub(super) protocols: ProtocolArgs,
+    #[command(flatten)]
+    accepted: AcceptedArgs,
     #[command(flatten)]
     condition: ConditionArgs,
     #[command(flatten)]
@@ -198,6 +201,7 @@ impl Args {
     /// What is to be fetched. Reads the files of `-d @FILE` and `-H @FILE`.
     pub(super) fn plan(&self) -> Result<Plan<'_>, Failure> {
         self.protocols.check(self.redirects_max().is_some())?;
+        self.accepted.check()?;
         let body = self.body.body()?;
         if self.output.asks_for_head() && body.is_sent() {
             return Err(Failure::usage(

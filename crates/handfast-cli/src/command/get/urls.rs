@@ -1,5 +1,7 @@
 //! Which URLs are fetched, and by which protocols that may happen: of those that curl knows https, and http if it is allowed.
 
+use std::path::PathBuf;
+
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use handfast_https::client::Request;
 use http::Method;
@@ -75,7 +77,10 @@ pub(super) struct ProtocolArgs {
     /// The same for redirects; those from https to http are followed only if http is named here
     #[arg(long, value_name = "PROTOCOLS", value_parser = protocols, allow_hyphen_values = true)]
     proto_redir: Option<Protocols>,
-    /// Read no configuration file: none is read
+    /// Take arguments from FILE too, in curl's syntax; `-` is stdin
+    #[arg(short = 'K', long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Take none from the user's own file (`handfast/get` in the directory of configuration files)
     #[arg(short = 'q', long)]
     disable: bool,
 }
