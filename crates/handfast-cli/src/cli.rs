@@ -118,6 +118,10 @@ mod tests {
         ),
         ("-q", "get: curl's; elsewhere --quiet"),
         (
+            "--config",
+            "get: curl's arguments in a file; serve: its configuration",
+        ),
+        (
             "--connect-to",
             "get: curl's; inspect: one place for one host",
         ),

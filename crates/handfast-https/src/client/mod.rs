@@ -31,6 +31,8 @@ mod cookies;
 mod credentials;
 #[cfg(feature = "decoding")]
 mod decoding;
+#[cfg(feature = "digest")]
+mod digest;
 mod disposition;
 mod download;
 mod error;
@@ -42,6 +44,7 @@ pub(crate) mod fuzzing;
 mod http1;
 mod http2;
 mod origin;
+mod pace;
 mod patience;
 mod places;
 mod pool;
@@ -64,6 +67,8 @@ pub use content_range::ContentRange;
 pub use cookies::CookieJar;
 #[cfg(feature = "decoding")]
 pub use decoding::{DECODED_CODINGS, DecodingLimits};
+#[cfg(feature = "digest")]
+pub use digest::DigestCredentials;
 pub use download::{Begun, Download, Existing};
 pub use error::{Error, Truncation};
 pub use event::Event;

@@ -85,6 +85,10 @@ pub(super) fn next(
     if next.url.origin() != request.url.origin() {
         next.headers.remove(HOST);
         if !rules.keeps_credentials {
+            #[cfg(feature = "digest")]
+            {
+                next.digest = None;
+            }
             for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
                 next.headers.remove(name);
             }

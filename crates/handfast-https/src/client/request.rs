@@ -37,6 +37,8 @@ pub struct Request {
     pub(super) observer: Option<Callback>,
     /// Its URL, and those that it is redirected to, may be without TLS.
     pub(super) allows_http: bool,
+    #[cfg(feature = "digest")]
+    pub(super) digest: Option<super::digest::DigestCredentials>,
 }
 
 /// Secrets are not shown.
@@ -100,6 +102,8 @@ impl Request {
             asks_above: None,
             observer: None,
             allows_http,
+            #[cfg(feature = "digest")]
+            digest: None,
         };
         request.move_credentials();
         Ok(request)
@@ -109,6 +113,16 @@ impl Request {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
+        self
+    }
+
+    /// Answers a challenge of Digest authentication (RFC 7616) with these credentials, in place of an `Authorization` field.
+    /// Its body is sent again, where it can be.
+    #[cfg(feature = "digest")]
+    #[must_use]
+    pub fn with_digest(mut self, credentials: super::digest::DigestCredentials) -> Self {
+        self.headers.remove(AUTHORIZATION);
+        self.digest = Some(credentials);
         self
     }
 
@@ -215,6 +229,17 @@ impl Request {
         self.upload.as_ref().is_none_or(Upload::is_untouched)
     }
 
+    /// Its body, if it is in memory, becomes one that is made while it is sent: then it can be held back.
+    pub(super) fn spread_body(&mut self) {
+        if self.body.is_empty() {
+            return;
+        }
+        let body = std::mem::take(&mut self.body);
+        let length = body.len() as u64;
+        let upload = Upload::repeatable(move || std::io::Cursor::new(body.clone()));
+        self.upload = Some(upload.with_length(length));
+    }
+
     /// Takes its body for an exchange.
     pub(super) fn begin_upload(&self, callbacks: &Callbacks) -> Result<Option<Outflow>, Error> {
         let Some(upload) = &self.upload else {
@@ -255,6 +280,12 @@ impl Request {
         )
     }
 
+    /// Path and query, as they are sent.
+    pub(super) fn path(&self) -> &str {
+        let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
+        if path.starts_with('/') { path } else { "/" }
+    }
+
     /// The request without its version: who is asked, for what, with which fields.
     pub(super) fn target(&self) -> Result<Target, Error> {
         let invalid = |problem: &str| Error::InvalidRequest {
@@ -268,8 +299,7 @@ impl Request {
                 HeaderValue::try_from(authority).map_err(|error| invalid(&error.to_string()))?
             }
         };
-        let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];
-        let path = if path.starts_with('/') { path } else { "/" };
+        let path = self.path();
         // A length of the caller's own must not contradict the body: what follows would be read as
         // another request.
         for length in fields.get_all(CONTENT_LENGTH) {

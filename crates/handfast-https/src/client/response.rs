@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use handfast::{Ending, Phase, Report, Traffic};
+use handfast::{Ending, NetworkCause, Phase, Report, Traffic};
 use handfast_http::{h1, h2};
 use http::{HeaderMap, Method, StatusCode, Version};
 use tokio::time::timeout;
@@ -27,6 +27,7 @@ use super::finished::{Finished, Oddity};
 use super::http1::{self, Http1};
 use super::http2::{self, Exchange};
 use super::origin::Origin;
+use super::pace::{Pace, Watch};
 use super::patience::{Moving, Patience};
 use super::request::Request;
 use super::shared::Shared;
@@ -47,6 +48,8 @@ pub struct Response {
     callbacks: Callbacks,
     received: u64,
     received_max: Option<u64>,
+    pace: Option<Pace>,
+    watch: Option<Watch>,
     framed_end: bool,
     /// Came together with what [`lend`](Self::lend) was broken off at.
     kept: Vec<u8>,
@@ -204,6 +207,8 @@ impl Response {
             // The server wants something else than this body, or nothing (RFC 9112, section 9.3).
             link.stop_sending();
         }
+        let pace = shared.settings.rate_max.map(Pace::new);
+        let watch = shared.settings.speed_min.map(Watch::new);
         Self {
             framed_end: head.framing == Framing::NoBody || link.is_body_done(),
             head,
@@ -216,6 +221,8 @@ impl Response {
             shared,
             received: 0,
             received_max: None,
+            pace,
+            watch,
             kept: Vec::new(),
             #[cfg(feature = "decoding")]
             decoder: None,
@@ -460,6 +467,17 @@ impl Response {
     /// had.
     async fn next(&mut self, limit: usize, mut take: impl FnMut(&[u8])) -> Result<usize, Error> {
         let patience = self.patience;
+        let mut limit = limit;
+        if let Some(pace) = &self.pace {
+            limit = limit.min(pace.step());
+            let now = tokio::time::Instant::now();
+            let wait = pace
+                .due()
+                .map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            if !wait.is_zero() {
+                tokio::time::sleep(patience.at_most(wait)).await;
+            }
+        }
         let lent = match &mut self.link.over {
             Over::Http1(http1, ..) => {
                 let lending = patience.wait_on(&mut **http1, Phase::Response, |http1, cx| {
@@ -514,6 +532,18 @@ impl Response {
             }
         };
         self.received = self.received.saturating_add(lent as u64);
+        if let Some(pace) = &mut self.pace {
+            pace.count(lent);
+        }
+        if let (Some(watch), Some(min)) = (&mut self.watch, self.shared.settings.speed_min)
+            && !self.framed_end
+            && watch.is_too_slow(lent)
+        {
+            let late = NetworkCause::TimedOut { limit: min.time };
+            let problem = format!("fewer than {} bytes a second came", min.bytes_per_second);
+            let late = handfast::Error::new(Phase::Response, late);
+            return Err(self.truncated(Some(problem), None, Some(late)));
+        }
         match self.received_max {
             Some(limit) if self.received > limit => Err(Error::TooLarge {
                 limit,

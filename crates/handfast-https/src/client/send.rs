@@ -65,8 +65,13 @@ impl Client {
         let callbacks = settings.callbacks(&request);
         let began = Instant::now();
         let mut redirects = Vec::new();
+        #[cfg(feature = "digest")]
+        let mut answers = 0;
+        if settings.rate_max.is_some() {
+            request.spread_body();
+        }
         loop {
-            let sent = self.with_cookies(&request);
+            let sent = self.with_secrets(&request);
             let sent = sent.as_ref().unwrap_or(&request);
             let (link, head, connected) = self.exchange(sent, &callbacks, patience).await?;
             let times = ExchangeTimes {
@@ -91,6 +96,16 @@ impl Client {
             #[cfg(feature = "cookies")]
             if let Some(jar) = &settings.cookies {
                 jar.take(&request.url, response.headers());
+            }
+            #[cfg(feature = "digest")]
+            if let Some(digest) = &request.digest {
+                let (status, fields) = (response.status(), response.headers());
+                if digest.take(&request.origin(), status, fields, &mut answers)
+                    && request.is_repeatable()
+                {
+                    response.discard().await;
+                    continue;
+                }
             }
             if response.status() == StatusCode::EXPECTATION_FAILED
                 && response.version() < Version::HTTP_2
@@ -128,20 +143,29 @@ impl Client {
         }
     }
 
-    /// The request with the cookies for its URL, if there is a jar. They are of this hop alone: what redirects go on with is the
-    /// request as it was given.
-    #[cfg(feature = "cookies")]
-    fn with_cookies(&self, request: &Request) -> Option<Request> {
-        let jar = self.0.settings.cookies.as_ref()?;
-        let mut request = request.clone();
-        jar.put_into(&request.url, &mut request.headers);
-        Some(request)
-    }
-
-    #[cfg(not(feature = "cookies"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    fn with_cookies(&self, _: &Request) -> Option<Request> {
-        None
+    /// The request with the cookies for its URL and the answer to a challenge, if there are any. They are of this hop alone:
+    /// what redirects go on with is the request as it was given.
+    fn with_secrets(&self, request: &Request) -> Option<Request> {
+        #[cfg_attr(
+            not(any(feature = "cookies", feature = "digest")),
+            expect(unused_mut, reason = "as with the features")
+        )]
+        let mut with: Option<Request> = None;
+        #[cfg(feature = "cookies")]
+        if let Some(jar) = &self.0.settings.cookies {
+            let with = with.get_or_insert_with(|| request.clone());
+            jar.put_into(&request.url, &mut with.headers);
+        }
+        #[cfg(feature = "digest")]
+        if let Some(digest) = &request.digest
+            && let Some(field) = digest.field(&request.origin(), &request.method, request.path())
+        {
+            let with = with.get_or_insert_with(|| request.clone());
+            with.headers.insert(http::header::AUTHORIZATION, field);
+        }
+        #[cfg(not(any(feature = "cookies", feature = "digest")))]
+        let _ = request;
+        with
     }
 
     /// Closes the connections that are kept, each in two phases, and says how that went. Exchanges
@@ -343,7 +367,9 @@ impl Client {
         };
         let late = |error: handfast::Error| refuse(error.with_server_name(&origin.host).into());
         let mut target = request.target().map_err(refuse)?;
-        let mut outflow = request.begin_upload(callbacks).map_err(refuse)?;
+        let outflow = request.begin_upload(callbacks).map_err(refuse)?;
+        let rate_max = self.0.settings.rate_max;
+        let mut outflow = outflow.map(|outflow| outflow.paced(rate_max));
         let opened = link.opened;
         let facts = opened.begin();
         match link.speaks {

@@ -12,6 +12,7 @@ use handfast_dial::{AddressFamily, Dialer, LocalEnd};
 use http::StatusCode;
 
 use super::event::{Callback, Callbacks, Event};
+use super::pace::SpeedMin;
 use super::places::PoolLimits;
 use super::redirect;
 use super::request::Request;
@@ -34,6 +35,8 @@ pub(super) struct Settings {
     /// Not chosen: the default, unless there is a limit on all of it.
     silence_max: Option<Option<Duration>>,
     pub(super) total_max: Option<Duration>,
+    pub(super) rate_max: Option<u64>,
+    pub(super) speed_min: Option<SpeedMin>,
     pub(super) connect_max: Option<Duration>,
     pub(super) close_wait: Duration,
     pub(super) dialer: Dialer,
@@ -53,7 +56,12 @@ impl Settings {
     /// The longest silence.
     pub(super) fn silence(&self) -> Option<Duration> {
         let default = self.total_max.is_none().then_some(SILENCE);
-        self.silence_max.unwrap_or(default)
+        let silence = self.silence_max.unwrap_or(default);
+        // Nothing at all is too slow as well.
+        match self.speed_min {
+            Some(min) => Some(silence.map_or(min.time, |silence| silence.min(min.time))),
+            None => silence,
+        }
     }
 
     /// Those who are told of this request's exchange.
@@ -85,6 +93,8 @@ impl ClientBuilder {
             redirects: redirect::Rules::default(),
             silence_max: None,
             total_max: None,
+            rate_max: None,
+            speed_min: None,
             connect_max: None,
             close_wait: CLOSE_WAIT,
             dialer: Dialer::new(),
@@ -150,6 +160,22 @@ impl ClientBuilder {
     /// [`pool_limits`](Self::pool_limits) allows. Default: no limit.
     pub fn total_max(mut self, limit: Option<Duration>) -> Self {
         self.0.total_max = limit;
+        self
+    }
+
+    /// Bodies go no faster than so many bytes a second, each in its direction, on average. Default: as fast as the network.
+    pub fn rate_max(mut self, bytes_per_second: Option<u64>) -> Self {
+        self.0.rate_max = bytes_per_second;
+        self
+    }
+
+    /// Gives a response up ([`Error::Truncated`](super::Error::Truncated), over time) whose body has come with fewer bytes a second for so long; nor may
+    /// nothing at all come for so long. Default: no limit but that on silence.
+    pub fn speed_min(mut self, bytes_per_second: u64, time: Duration) -> Self {
+        self.0.speed_min = Some(SpeedMin {
+            bytes_per_second,
+            time,
+        });
         self
     }
 

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use super::event::{Callbacks, Event};
+use super::pace::Pace;
 
 /// How much is read from a reader at a time: four records.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -259,6 +260,7 @@ pub(super) struct Outflow {
     taken: u64,
     last: Last,
     callbacks: Callbacks,
+    pace: Option<Pace>,
 }
 
 /// The piece that completes the announced length.
@@ -278,7 +280,14 @@ impl Outflow {
             taken: 0,
             last: Last::NotReached,
             callbacks: Callbacks::default(),
+            pace: None,
         }
+    }
+
+    /// The same, held back to so many bytes a second.
+    pub(super) fn paced(mut self, bytes_per_second: Option<u64>) -> Self {
+        self.pace = bytes_per_second.map(Pace::new);
+        self
     }
 
     /// The same, of which these are told.
@@ -292,8 +301,14 @@ impl Outflow {
     /// The piece that completes an announced length is given once the end behind it was seen. Otherwise a server
     /// could answer before we know that the request is sent, and the connection would serve no other.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        if let Some(pace) = &mut self.pace {
+            ready!(pace.poll_due(cx));
+        }
         let piece = ready!(self.poll_next(cx));
         if let Ok(Some(piece)) = &piece {
+            if let Some(pace) = &mut self.pace {
+                pace.count(piece.len());
+            }
             self.callbacks.tell(&Event::Uploading { piece });
         }
         Poll::Ready(piece)

@@ -53,6 +53,7 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
         .redirects_set_referer(args.sets_referer());
     client = connection.apply(client);
     client = args.proxy_tls.apply(&args.proxy, client)?;
+    client = args.receiving.limit(client);
     if let Some(jar) = jar {
         client = client.cookies(jar.clone());
     }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use directories::BaseDirs;
 use handfast::escape_control;
-use handfast_https::client::Request;
+use handfast_https::client::{DigestCredentials, Request};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
@@ -33,6 +33,12 @@ pub(super) struct CredentialArgs {
     /// Use Basic authentication with -u (the default)
     #[arg(long)]
     basic: bool,
+    /// With -u, -n or credentials in the URL: answer the server's challenge (Digest) instead of sending the password
+    #[arg(long, conflicts_with = "basic")]
+    digest: bool,
+    /// The same; a server that asks for Basic and not for Digest gets the password
+    #[arg(long)]
+    anyauth: bool,
     /// Send this token (Bearer)
     #[arg(long, value_name = "TOKEN", conflicts_with = "user")]
     oauth2_bearer: Option<Secret>,
@@ -54,36 +60,58 @@ pub(super) struct CredentialArgs {
 #[derive(Debug, Default)]
 pub(super) struct Credentials {
     given: Option<HeaderValue>,
+    /// Sent when the server asks for them.
+    asked: Option<DigestCredentials>,
+    /// How to send those of a URL or a file, unless they are sent at once.
+    when_asked: Option<WhenAsked>,
     netrc: Option<Netrc>,
     /// Those of the URL take precedence over those of the file.
     is_optional: bool,
 }
 
+/// Makes credentials that wait for a challenge.
+type WhenAsked = fn(&str, &str) -> DigestCredentials;
+
 impl CredentialArgs {
     /// Reads `.netrc`, and asks for a password.
     pub(super) fn credentials(&self) -> Result<Credentials, Failure> {
+        let when_asked: Option<WhenAsked> = match (self.anyauth, self.digest) {
+            (true, _) => Some(DigestCredentials::or_basic),
+            (_, true) => Some(DigestCredentials::new),
+            _ => None,
+        };
+        let mut asked = None;
+        let mut send = |user: &str, password: &str| match when_asked {
+            Some(when_asked) => {
+                asked = Some(when_asked(user, password));
+                Ok(None)
+            }
+            None => basic(user, password).map(Some),
+        };
         let given = match (&self.user, &self.oauth2_bearer) {
-            (Some(Secret(user)), _) => Some(match user.split_once(':') {
-                Some((user, password)) => basic(user, password)?,
+            (Some(Secret(user)), _) => match user.split_once(':') {
+                Some((user, password)) => send(user, password)?,
                 None => {
                     let shown = escape_control(user);
                     let password = prompt(&format!("Password for user {shown}: "))
                         .map_err(|error| no_password(&error))?;
-                    basic(user, &password)?
+                    send(user, &password)?
                 }
-            }),
+            },
             (None, Some(Secret(token))) => {
                 Some(field(Zeroizing::new(format!("Bearer {}", &**token)))?)
             }
             (None, None) => None,
         };
         let wants_file = self.netrc || self.netrc_optional || self.netrc_file.is_some();
-        let netrc = match wants_file && given.is_none() {
+        let netrc = match wants_file && given.is_none() && asked.is_none() {
             true => self.read_netrc()?,
             false => None,
         };
         Ok(Credentials {
             given,
+            asked,
+            when_asked,
             netrc,
             is_optional: self.netrc_optional,
         })
@@ -112,6 +140,27 @@ const NETRC: &str = if cfg!(windows) { "_netrc" } else { ".netrc" };
 impl Credentials {
     /// Puts them into a request that has those of its URL.
     pub(super) fn put_into(&self, request: &mut Request) -> Result<(), Failure> {
+        if let Some(asked) = &self.asked {
+            *request = request.clone().with_digest(asked.clone());
+            return Ok(());
+        }
+        self.put_now(request)?;
+        let Some(when_asked) = self.when_asked else {
+            return Ok(());
+        };
+        let field = request.headers().get(AUTHORIZATION);
+        let login = field
+            .and_then(|field| field.as_bytes().strip_prefix(b"Basic "))
+            .and_then(|coded| STANDARD.decode(coded).ok())
+            .and_then(|login| String::from_utf8(login).ok())
+            .map(Zeroizing::new);
+        if let Some((user, password)) = login.as_ref().and_then(|login| login.split_once(':')) {
+            *request = request.clone().with_digest(when_asked(user, password));
+        }
+        Ok(())
+    }
+
+    fn put_now(&self, request: &mut Request) -> Result<(), Failure> {
         let value = match (&self.given, &self.netrc) {
             (Some(given), _) => given.clone(),
             (None, Some(netrc)) => {

@@ -1,8 +1,11 @@
-//! How much of a body is taken, and whether it is decoded: `--compressed`, `--max-filesize`.
+//! How much of a body is taken, and whether it is decoded: `--compressed`, `--max-filesize`; and how fast it comes.
 
 use std::str::FromStr;
+use std::time::Duration;
 
-use handfast_https::client::{DecodingLimits, Error, Response};
+use handfast_https::client::{ClientBuilder, DecodingLimits, Error, Response};
+
+use crate::trust_args::{Limit, limit};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Request")]
@@ -13,9 +16,39 @@ pub(super) struct ReceivingArgs {
     /// Maximum size of the body, also after decoding, such as 500k or 2G
     #[arg(long, value_name = "BYTES")]
     max_filesize: Option<Size>,
+    /// Maximum rate of each transfer, in bytes a second, such as 500k
+    #[arg(long, value_name = "RATE")]
+    limit_rate: Option<Size>,
+    /// Give up below this rate, in bytes a second, for the time of -y [default: 1 with -y]
+    #[arg(short = 'Y', long, value_name = "RATE")]
+    speed_limit: Option<Size>,
+    /// How long it may be below the rate of -Y [default: 30 with -Y]
+    #[arg(short = 'y', long, value_name = "SECONDS", value_parser = limit)]
+    speed_time: Option<Limit>,
 }
 
+/// As curl has it.
+const SPEED_TIME: Duration = Duration::from_secs(30);
+
 impl ReceivingArgs {
+    /// The limits on the rate.
+    pub(super) fn limit(&self, mut client: ClientBuilder) -> ClientBuilder {
+        // As curl, 0 is none.
+        let rate_max = self.limit_rate.filter(|Size(rate)| *rate > 0);
+        client = client.rate_max(rate_max.map(|Size(rate)| rate));
+        let (rate, time) = match (self.speed_limit, self.speed_time) {
+            (None, None) => return client,
+            (rate, time) => (
+                rate.unwrap_or(Size(1)),
+                time.unwrap_or(Limit(Some(SPEED_TIME))),
+            ),
+        };
+        match (rate, time) {
+            (Size(rate), Limit(Some(time))) if rate > 0 => client.speed_min(rate, time),
+            _ => client,
+        }
+    }
+
     /// Sets up a response of which nothing has been read.
     pub(super) fn apply(&self, response: &mut Response) -> Result<(), Error> {
         let mut limits = DecodingLimits::new();

@@ -8,6 +8,7 @@ use crate::common::Fixture;
 
 mod as_curl;
 mod bodies;
+mod challenges;
 mod codes;
 mod compressed;
 mod cookies;
