@@ -204,7 +204,7 @@ fn a_key_that_does_not_fit_yet_changes_nothing_and_is_told_once() {
     // Half of a renewal, for longer than it should take.
     fs::copy(two.join("chain.pem"), live.join("chain.pem")).unwrap();
     server.wait_for("not reloaded");
-    server.wait_for("handfast.toml:4:9");
+    server.wait_for("handfast.toml:5:7");
     assert_eq!(server.get(&place.client(), "localhost").1, before);
     // SIGHUP tries again at once, and says so again.
     server.hang_up();

@@ -7,7 +7,7 @@ use handfast_testbed::pki::{
     now_secs, pem,
 };
 
-use super::{Case, NAME, PEER, Peer};
+use super::{Case, NAME, PEER, PINNED_KEY, Peer};
 use crate::common::Fixture;
 
 /// Checks a chain, with the key of its first certificate, under both protocol versions.
@@ -257,6 +257,6 @@ fn revocation_and_pins() {
         &fixture,
         &server,
         &[],
-        &refused("pin-mismatch").args(&["--pin", &pin]),
+        &Case::new("pin-mismatch", PINNED_KEY).args(&["--pin", &pin]),
     );
 }

@@ -29,6 +29,7 @@ const NAME: &str = "shop.example";
 /// What curl's exit codes mean here.
 const HANDSHAKE: i32 = 35;
 const PEER: i32 = 60;
+const PINNED_KEY: i32 = 90;
 
 /// A peer at work, and whatever keeps it alive.
 struct Peer {
