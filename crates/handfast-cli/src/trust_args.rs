@@ -16,7 +16,7 @@ use crate::output;
 use crate::verify_args::VerifyArgs;
 
 pub(crate) use crate::verify_args::{
-    CrlExpired, depth, lists_of, tell_trust_problems, trust_problems, with_files,
+    CrlExpired, depth, tell_trust_problems, trust_problems, with_files,
 };
 
 #[derive(Debug, clap::Args)]

@@ -31,7 +31,8 @@ use crate::clock::unix_now;
 use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
 use crate::tls_at_once;
-use crate::trust_args::{SessionArgs, TrustArgs, lists_of, tell_trust_problems, with_files};
+use crate::trust_args::{SessionArgs, TrustArgs, tell_trust_problems, with_files};
+use crate::verify_args::lists_of;
 use crate::{crl_dates, data_dir, output};
 
 #[derive(Debug, clap::Args)]
