@@ -125,7 +125,7 @@ impl Dialer {
 
     /// Connects to this address for this host and port; the host `*` is every host without a fixed address
     /// of its own. May be called repeatedly, also for the same host. Applies also to servers behind a proxy that takes
-    /// addresses ([`ProxyProtocol::Socks5`](crate::proxy::ProxyProtocol::Socks5)).
+    /// addresses ([`ProxyProtocol::Socks5`]).
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
