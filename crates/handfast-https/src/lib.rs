@@ -27,3 +27,8 @@ pub mod server;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/embedding.md")]
 struct Embedding;
+
+/// The same for the client's document.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/client.md")]
+struct ClientDocument;
