@@ -43,21 +43,26 @@ class Job:
         self.env = {}
 
 
+def at_once(job):
+    """Over HTTP/2, several requests at once over one connection, as wget2 sends them unasked."""
+    return ["-Z"] if job.http == 2 and len(job.urls) > 1 else []
+
+
 def handfast(job):
     if job.platform:
         job.env = {"SSL_CERT_FILE": job.ca, "SSL_CERT_DIR": "/nonexistent"}
     trust = [] if job.platform else ["--cacert", job.ca]
     close = [] if job.kept else ["-H", "Connection: close"]
     output = ["-o", job.output] if job.output else []
-    return [HANDFAST, "get", "--silent", "--show-error", "--http1.1" if job.http == 1 else "--http2", *trust, *close,
-            *output, *job.urls]
+    return [HANDFAST, "get", "--silent", "--show-error", "--http1.1" if job.http == 1 else "--http2",
+            *at_once(job), *trust, *close, *output, *job.urls]
 
 
 def curl(job):
     close = [] if job.kept else ["-H", "Connection: close"]
     urls = [job.many.pattern] if job.many else job.urls
-    return ["curl", "-sS", "--http1.1" if job.http == 1 else "--http2", "--cacert", job.ca, *close, "-o",
-            job.output or "/dev/null", *urls]
+    return ["curl", "-sS", "--http1.1" if job.http == 1 else "--http2", *at_once(job), "--cacert", job.ca, *close,
+            "-o", job.output or "/dev/null", *urls]
 
 
 def wget2(job):
