@@ -20,8 +20,8 @@ const ANSWERS_MAX: u32 = 2;
 /// A user name and a password that are sent as a hash, once the server has asked for it. Clones share what the server said,
 /// so that further requests to it are answered before it asks.
 ///
-/// The hash is the best that the server offers: SHA-512/256, SHA-256, MD5. It hides the password from nobody who can guess
-/// it; TLS is what protects it.
+/// The hash is the best that the server offers: SHA-512/256, SHA-256, MD5. A weak password can be guessed from it:
+/// TLS is what protects the password.
 #[derive(Clone)]
 pub struct DigestCredentials(Arc<Inner>);
 

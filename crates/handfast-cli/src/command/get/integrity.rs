@@ -158,7 +158,7 @@ impl Digests {
                     hex(&check.expected)
                 ))
                 .with_evidence(format!("it has: {}", hex(found.as_ref())))
-                .with_fix("do not use the file; fetch it again, or ask whoever published it");
+                .with_fix("do not use the file; fetch it again, or ask its publisher");
                 return Err(Failure::new(code::RECEIVE, explanation));
             }
         }

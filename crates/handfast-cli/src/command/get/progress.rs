@@ -38,7 +38,7 @@ pub(super) struct Meter(Option<Arc<Line>>);
 struct Line {
     name: String,
     began: Instant,
-    /// Bytes that came, and how many there will be; `UNKNOWN` if nobody said so.
+    /// Bytes that came, and how many there will be; `UNKNOWN` if that is not announced.
     received: AtomicU64,
     expected: AtomicU64,
     sent: AtomicU64,

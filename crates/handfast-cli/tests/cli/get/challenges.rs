@@ -59,13 +59,7 @@ fn challenges_are_answered_as_by_curl() {
                 Step::ReadRequest,
                 Step::send(last),
             ]);
-            let program = match name {
-                "curl" => Program::new("curl")
-                    .unwrap()
-                    .args(["-q", "-sS", "--cacert"])
-                    .arg(&fixture.ca),
-                _ => fixture.program("get").args(fixture.trust()),
-            };
+            let program = fixture.client(name).arg("-sS");
             let finished = program.args(args).arg(server.url("/path?q=1")).run();
             assert_eq!(finished.out(), "yes", "{name} {args:?}: {finished}");
             assert!(!finished.err().contains("s3cret"));

@@ -76,13 +76,7 @@ fn cookies_are_kept_and_sent_as_by_curl() {
                 ok("set-cookie: here=6; path=/dir\r\n"),
             ]);
             let jar = fixture.write(&format!("{name}.jar"), loaded);
-            let program = match name {
-                "curl" => Program::new("curl")
-                    .unwrap()
-                    .args(["-q", "-sS", "--cacert"])
-                    .arg(&fixture.ca),
-                _ => fixture.program("get").args(fixture.trust()),
-            };
+            let program = fixture.client(name).arg("-sS");
             let finished = program
                 .args(["-L", "-b"])
                 .arg(&jar)

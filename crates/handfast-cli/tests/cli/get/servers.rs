@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer, Program};
+use handfast_testbed::launch::{GnutlsServer, Nginx, OpensslServer};
 
 use super::code;
 use crate::common::{Fixture, localhost};
@@ -12,17 +12,10 @@ use crate::common::{Fixture, localhost};
 fn client_certificates_with_and_without_a_passphrase() {
     let fixture = Fixture::new();
     let client = fixture.files("client", &fixture.pki.client("ada"));
-    let locked = fixture.path("locked.key");
-    let Some(openssl) = Program::new("openssl") else {
+    let Some(locked) = fixture.encrypted_key(client.key_pem.as_ref(), "locked.key", "s3cret")
+    else {
         return;
     };
-    let made = openssl
-        .args(["pkcs8", "-topk8", "-passout", "pass:s3cret", "-in"])
-        .arg(&client.key_pem)
-        .arg("-out")
-        .arg(&locked)
-        .run();
-    assert!(made.succeeded(), "{made}");
     let Some(server) = Nginx::launch(fixture.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl http2; server_name localhost; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {};\

@@ -1,4 +1,4 @@
-//! Whom `get` trusts and who it is: pins, identities, what is offered, beside curl where curl has the same.
+//! Trust and identity of `get`: pins, client certificates, what is offered; beside curl where curl has the same.
 
 use std::fs;
 
@@ -94,17 +94,11 @@ fn identities_have_curls_forms_and_the_server_gets_the_one_that_it_accepts() {
     let client = fixture.files("client", &fixture.pki.client("ada"));
     let strangers = fixture.pki.root.issue(Spec::authority("Strangers"));
     let stranger = fixture.files("stranger", &strangers.issue(Spec::client("eve")));
-    let (locked, p12) = (fixture.path("locked.key"), fixture.path("both.p12"));
-    let Some(openssl) = Program::new("openssl") else {
+    let Some(locked) = fixture.encrypted_key(client.key_pem.as_ref(), "locked.key", "s3:cret")
+    else {
         return;
     };
-    let made = openssl
-        .args(["pkcs8", "-topk8", "-passout", "pass:s3:cret", "-in"])
-        .arg(&client.key_pem)
-        .arg("-out")
-        .arg(&locked)
-        .run();
-    assert!(made.succeeded(), "{made}");
+    let p12 = fixture.path("both.p12");
     let made = Program::new("openssl")
         .unwrap()
         .args(["pkcs12", "-export", "-passout", "pass:s3:cret", "-in"])

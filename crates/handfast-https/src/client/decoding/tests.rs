@@ -181,7 +181,7 @@ fn bombs_are_stopped_at_their_limits() {
             assert!(decoded <= most, "{coding}: {decoded} bytes were decoded");
         }
     }
-    // Whoever sets a limit may have what is below it.
+    // With an explicit limit, what is below it is decoded.
     let limits = DecodingLimits::new().with_bytes_max(zeros.len() as u64);
     let mut decoder = decoder("zstd", limits).unwrap().unwrap();
     decoder.feed(zstd(&zeros).into());

@@ -307,8 +307,8 @@ fn is_free(error: &io::Error) -> bool {
     )
 }
 
-/// Held while a control socket is made in this directory. Whoever may read the directory can hold it, so it is not waited for longer than
-/// other processes need.
+/// Held while a control socket is made in this directory. Every user who may read the directory can hold it, so it is
+/// not waited for longer than other processes need.
 fn lock(path: &Path) -> io::Result<File> {
     const TRIES: u32 = 100;
     const PAUSE: Duration = Duration::from_millis(10);
