@@ -214,7 +214,8 @@ impl Args {
             accepts_json: self.body.is_json(),
             accepts_codings: self.receiving.compressed,
         })?;
-        self.cookies.put_into(&mut headers)?;
+        self.cookies
+            .put_into(&mut headers, |name| typed_names.contains(name))?;
         let globs = self.urls.iter().map(|typed| self.many.glob(typed));
         Ok(Plan {
             args: self,

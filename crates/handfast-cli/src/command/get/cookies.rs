@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use handfast::{Explanation, escape_control};
 use handfast_https::client::CookieJar;
-use http::header::COOKIE;
+use http::header::{COOKIE, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::data::unreadable;
@@ -36,11 +36,15 @@ impl CookieArgs {
         self.cookie.iter().map(|Secret(text)| text.as_str())
     }
 
-    /// The cookies that were typed, into the fields of each request.
-    pub(super) fn put_into(&self, fields: &mut HeaderMap) -> Result<(), Failure> {
+    /// The cookies that were typed, into the fields of each request, unless -H names the field.
+    pub(super) fn put_into(
+        &self,
+        fields: &mut HeaderMap,
+        is_named: impl Fn(&HeaderName) -> bool,
+    ) -> Result<(), Failure> {
         let texts: Vec<_> = self.typed().filter(|text| is_text(text)).collect();
-        // As curl: a field of -H takes precedence.
-        if texts.is_empty() || fields.contains_key(COOKIE) {
+        // As curl: a field of -H takes precedence, also one that leaves it out.
+        if texts.is_empty() || is_named(&COOKIE) {
             return Ok(());
         }
         let mut value = HeaderValue::try_from(texts.join(";")).map_err(|_| {

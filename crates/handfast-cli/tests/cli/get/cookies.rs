@@ -94,6 +94,24 @@ fn cookies_are_kept_and_sent_as_by_curl() {
 }
 
 #[test]
+fn a_field_of_h_takes_precedence_over_typed_cookies_as_with_curl() {
+    let fixture = Fixture::new();
+    if Program::new("curl").is_none() {
+        return;
+    }
+    for (field, expected) in [("Cookie:", None), ("Cookie: y=2", Some("y=2"))] {
+        for name in ["ours", "curl"] {
+            let server = fixture.misbehaving().serve([Step::ReadHead, ok("")]);
+            let program = fixture.client(name).args(["-sS", "-b", "x=1", "-H", field]);
+            let finished = program.arg(server.url("/")).run();
+            assert_eq!(code(&finished), 0, "{finished}");
+            let sent = sent(&server.received_text()).concat();
+            assert_eq!(sent.first().map(String::as_str), expected, "{name} {field}");
+        }
+    }
+}
+
+#[test]
 fn cookies_stay_with_their_site() {
     let fixture = Fixture::new();
     let other = fixture
