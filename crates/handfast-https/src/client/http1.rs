@@ -17,8 +17,8 @@ use tokio::time::{Sleep, sleep};
 use super::error::{Error, Truncation};
 use super::patience::Moving;
 use super::places::Place;
-use super::request::Written;
 use super::stream::Stream;
+use super::target::Written;
 use super::tls_stream::is_end;
 use super::upload::Outflow;
 

@@ -32,7 +32,7 @@ use self::state::{Slot, State, lock};
 use super::error::Error;
 use super::patience::Moving;
 use super::places::Place;
-use super::request::Target;
+use super::target::Target;
 use super::tls_stream::{CLOSE_GRACE, TlsStream};
 use super::upload::Outflow;
 

@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod carrier;
 mod completeness;
 mod connect;
 mod content_range;
@@ -56,6 +57,7 @@ mod send;
 mod settings;
 mod shared;
 mod stream;
+mod target;
 #[cfg(test)]
 mod tests;
 mod tls_stream;

@@ -9,6 +9,7 @@ use handfast::{ClientContext, CloseOutcome, Phase};
 use http::{StatusCode, Version};
 use tokio::task::JoinSet;
 
+use super::carrier::{Carrier, Head};
 use super::error::Error;
 use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes, Opened};
@@ -18,11 +19,12 @@ use super::origin::Origin;
 use super::patience::Patience;
 use super::places::Place;
 use super::pool::{self, Connection, Found, Speaks};
-use super::request::{Request, Target};
-use super::response::{Carrier, Head, Response};
+use super::request::Request;
+use super::response::Response;
 use super::settings::{ClientBuilder, Settings};
 use super::shared::Shared;
 use super::stream::Stream;
+use super::target::Target;
 use super::{connect, probing, redirect};
 
 /// How often a request is sent again that the server has not processed: a server that is restarting may
