@@ -94,6 +94,9 @@ fn extended_value(text: &str) -> Option<String> {
     }
 }
 
+/// The longest ending of the names of parts, in bytes.
+const OF_PARTS_BYTES_MAX: usize = ".part.state".len();
+
 /// One name in one directory; `None` if nothing is left.
 fn safe(proposed: &str) -> Option<String> {
     let name = proposed.rsplit(['/', '\\']).next()?;
@@ -108,7 +111,14 @@ fn safe(proposed: &str) -> Option<String> {
         Some(rest) => format!("_{rest}"),
         None => name.to_owned(),
     };
-    Some(shortened(name))
+    let mut name = shortened(name);
+    // Nor that of what an earlier download left: the next one would go on with it.
+    let ending = name.get(name.len().saturating_sub(OF_PARTS_BYTES_MAX)..);
+    let ending = ending.unwrap_or(&name).to_ascii_lowercase();
+    if ending.ends_with(".part") || ending.ends_with(".part.state") {
+        name.push('_');
+    }
+    Some(name)
 }
 
 /// Control characters, those that turn the direction of text, and on Windows what no name has.
@@ -199,6 +209,12 @@ mod tests {
             ("x; filename=\".\"", None),
             ("x; filename=\"a/\"", None),
             ("x; filename=\".bashrc\"", Some("_bashrc")),
+            ("x; filename=\"a.iso.part\"", Some("a.iso.part_")),
+            (
+                "x; filename=\"a.iso.Part.state\"",
+                Some("a.iso.Part.state_"),
+            ),
+            ("x; filename=part", Some("part")),
             ("x; filename*=utf-8''a%0Ab%00c%1B", Some("abc")),
             ("x; filename*=utf-8''gpj%E2%80%AEexe", Some("gpjexe")),
         ] {

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::completeness::Whole;
 use super::error::Error;
-use part::{open_part_of, unusable};
+use part::{create_part_of, open_part_of, unusable};
 use version::{Evidence, Version, state_of};
 
 mod part;
@@ -99,7 +99,7 @@ impl Download {
                 "write",
                 io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"),
             )),
-            Ok(found) if !found.is_file() => {
+            Ok(found) if !found.is_file() && existing == Existing::Replaced => {
                 let file = OpenOptions::new()
                     .write(true)
                     .open(&target)
@@ -108,6 +108,10 @@ impl Download {
                     part: None,
                     ..Self::new(file, target, existing)
                 })
+            }
+            Ok(_) if existing == Existing::Replaced => {
+                check_writable(&target)?;
+                Self::begin_part(target, existing)
             }
             _ => Self::begin_part(target, existing),
         }
@@ -138,7 +142,11 @@ impl Download {
                 taken = Some(is_taken(&target));
                 continue;
             }
-            match open_part_of(&target) {
+            let part = match existing {
+                Existing::Replaced => open_part_of(&target),
+                Existing::Refused | Existing::Numbered => create_part_of(&target),
+            };
+            match part {
                 // Another download will take the name.
                 Err(error @ Error::DownloadRunning { .. }) if existing == Existing::Numbered => {
                     taken = Some(error);
@@ -214,8 +222,7 @@ impl Download {
         let file = self.file.get_ref();
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {
-                // The permissions of the old file apply to the new one, too.
-                let _ = file.set_permissions(old.permissions());
+                take_owner(file, &old);
             }
             // A full disk may be reported only now.
             file.sync_data()
@@ -231,6 +238,37 @@ impl Download {
         }
         Ok(self.target)
     }
+}
+
+/// The owner and the permissions of the old file apply to the new one, too, as far as that is allowed; but what came from
+/// elsewhere runs with nobody else's rights.
+#[cfg(unix)]
+fn take_owner(file: &File, old: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+    let is_other = file
+        .metadata()
+        .is_ok_and(|new| (new.uid(), new.gid()) != (old.uid(), old.gid()));
+    if is_other {
+        let _ = fchown(file, Some(old.uid()), Some(old.gid()));
+    }
+    let _ = file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o777));
+}
+
+#[cfg(not(unix))]
+fn take_owner(file: &File, old: &fs::Metadata) {
+    let _ = file.set_permissions(old.permissions());
+}
+
+/// A file that may not be written to may not be replaced, either.
+#[cfg(unix)]
+pub(super) fn check_writable(target: &Path) -> Result<(), Error> {
+    use rustix::fs::{Access, access};
+    access(target, Access::WRITE_OK).map_err(|error| unusable(target, "write", error.into()))
+}
+
+#[cfg(not(unix))]
+pub(super) fn check_writable(_: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Writes the name to the disk, too. The file is whole either way, so a directory that cannot be read or synchronized is no
@@ -382,6 +420,72 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_chose_touches_no_file_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let there = |name: &str| fs::read(directory.path().join(name)).unwrap();
+        for name in ["thesis.part", "thesis.part.state"] {
+            fs::write(directory.path().join(name), "precious").unwrap();
+        }
+        for (existing, name) in [
+            (Existing::Refused, "thesis"),
+            (Existing::Numbered, "thesis.1"),
+        ] {
+            let target = directory.path().join("thesis");
+            let mut download = Download::create_beside(&target, existing).unwrap();
+            download.write(b"whole").unwrap();
+            download.complete(&proof()).unwrap();
+            assert_eq!(there(name), b"whole");
+            assert_eq!(there("thesis.part"), b"precious");
+            assert_eq!(there("thesis.part.state"), b"precious");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_to_a_pipe_that_was_not_chosen() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = |name: &str| {
+            let path = directory.path().join(name);
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+                .unwrap();
+            path
+        };
+        let target = pipe("pipe");
+        // None of these waits for a reader.
+        assert!(Download::create_beside(&target, Existing::Refused).is_err());
+        let numbered = Download::create_beside(&target, Existing::Numbered).unwrap();
+        assert_eq!(
+            numbered.target,
+            directory.path().canonicalize().unwrap().join("pipe.1")
+        );
+        pipe("file.part");
+        assert!(Download::create(directory.path().join("file")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_may_not_be_written_to_is_not_replaced() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("page.html");
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o444)).unwrap();
+        // Root may write to every file.
+        if !rustix::process::geteuid().is_root() {
+            assert!(Download::create(&target).is_err());
+            assert!(Download::resume(&target).is_err());
+        }
+        // What was downloaded does not run with the rights of the old file's owner.
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o4755)).unwrap();
+        let mut download = Download::create(&target).unwrap();
+        download.write(b"new").unwrap();
+        download.complete(&proof()).unwrap();
+        let mode = fs::metadata(&target).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
     }
 
     #[test]

@@ -112,6 +112,13 @@ pub enum Error {
         /// What the parser said.
         problem: String,
     },
+    /// The server sent a part of the file (206) that is not what was requested (RFC 9110, section 15.3.7).
+    RangeNotSent {
+        /// What was requested.
+        asked: String,
+        /// What it sent.
+        sent: String,
+    },
     /// The body has a content coding that is not decoded here.
     UnsupportedCoding {
         /// Its name.
@@ -325,6 +332,12 @@ impl Error {
                     escape_control(problem)
                 ),
             ),
+            Self::RangeNotSent { asked, sent } => Explanation::new(
+                "range-not-sent",
+                format!("the server sent {sent}, and {asked} was requested"),
+            )
+            .with_evidence("its answer is 206 Partial Content")
+            .with_fix("if a range was requested, request the whole file; if not, tell the server's administrator"),
             Self::UnsupportedCoding { coding } => Explanation::new(
                 "unsupported-content-coding",
                 format!(

@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod asked_range;
 mod carrier;
 mod completeness;
 mod connect;

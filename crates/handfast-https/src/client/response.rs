@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use self::reading::CHUNK_BYTES;
+use super::asked_range::AskedRange;
 use super::carrier::{Carrier, Head, Over};
 use super::completeness::{Framing, Verdict, Whole, judge};
 use super::content_range::ContentRange;
@@ -38,6 +39,7 @@ pub struct Response {
     times: ExchangeTimes,
     url: Url,
     redirects: Vec<Url>,
+    asked: AskedRange,
     link: Carrier,
     patience: Patience,
     shared: Arc<Shared>,
@@ -75,6 +77,7 @@ impl Response {
             times,
             url: request.url.clone(),
             redirects,
+            asked: AskedRange::of(request.headers()),
             link,
             patience,
             callbacks: shared.settings.callbacks(request),
@@ -216,6 +219,44 @@ impl Response {
         Ok(())
     }
 
+    /// Is a part of the file (206) the part that was requested? Its body is not looked at; [`finish`](Self::finish) does that,
+    /// too.
+    ///
+    /// # Errors
+    /// [`Error::RangeNotSent`], also if the whole was requested.
+    pub fn check_range(&self) -> Result<(), Error> {
+        self.checked_range().map(|_| ())
+    }
+
+    fn checked_range(&self) -> Result<Option<ContentRange>, Error> {
+        match self.status() == StatusCode::PARTIAL_CONTENT && self.head.framing != Framing::NoBody {
+            true => self.asked.check(self.headers()),
+            false => Ok(None),
+        }
+    }
+
+    /// A part of the file is whole if it has all the bytes that it announces, and all that were requested.
+    fn check_part(&self) -> Result<(), Error> {
+        let Some(range) = self.checked_range()? else {
+            return Ok(());
+        };
+        let Some((first, last)) = range.bytes else {
+            return Ok(());
+        };
+        let announced = (last - first).saturating_add(1);
+        let problem = if announced != self.received {
+            format!("Content-Range announces {announced} bytes")
+        } else if self.asked.is_more_than(range) {
+            format!(
+                "{} was requested, and the server sent bytes {first} to {last}",
+                self.asked
+            )
+        } else {
+            return Ok(());
+        };
+        Err(self.truncated(Some(problem), None, None))
+    }
+
     /// Reads what is left of the body, and says how the exchange ended. The connection is kept for the
     /// next request, or closed in two phases when it does not persist.
     ///
@@ -224,13 +265,15 @@ impl Response {
     /// makes no more of it for as long as [`ClientBuilder::silence_max`](super::ClientBuilder::silence_max) allows.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be had.
+    /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be had; a part of the file (206) that
+    /// is not what was requested is [`Error::RangeNotSent`], one that has less is [`Error::Truncated`].
     pub async fn finish(mut self) -> Result<Finished, Error> {
         while !self.framed_end {
             self.next(usize::MAX, |_| {}).await?;
         }
         self.finish_request().await?;
         let whole = self.judge(None)?;
+        self.check_part()?;
         let Self {
             shared,
             callbacks,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
@@ -274,7 +274,7 @@ impl OutputArgs {
 
 impl Place {
     /// The path, as far as it is known before the response.
-    fn path(&self) -> Option<PathBuf> {
+    pub(super) fn path(&self) -> Option<PathBuf> {
         self.name.as_deref().map(|name| self.within(name))
     }
 
@@ -286,7 +286,13 @@ impl Place {
 
     fn within(&self, name: &Path) -> PathBuf {
         match &self.directory {
-            Some(directory) => directory.join(name),
+            // Also a name that begins at the root: nothing is written elsewhere, as with curl.
+            Some(directory) => {
+                let names = name
+                    .components()
+                    .filter(|part| !matches!(part, Component::Prefix(_) | Component::RootDir));
+                directory.join(names.collect::<PathBuf>())
+            }
             None => name.to_owned(),
         }
     }

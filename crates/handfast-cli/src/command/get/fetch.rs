@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Begun, Client, Error, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::arguments::{Args, Job};
@@ -119,7 +119,10 @@ async fn fetch(
         outcome::explained(error)
     };
     part.replace(None);
-    let shows_heads = args.output.includes_head() || *job.request.method() == Method::HEAD;
+    let method = job.request.method();
+    // -I shows no body, whatever method -X names.
+    let hides_body = args.output.asks_for_head() && *method != Method::HEAD;
+    let shows_heads = args.output.includes_head() || hides_body || *method == Method::HEAD;
     let heads = Heads::default();
     let mut continuation = Continuation::open(&job.target, offset, args.is_silent())?;
     let (mut response, shown) = loop {
@@ -127,6 +130,9 @@ async fn fetch(
         if shows_heads || head_file.is_some() {
             request = heads.note(request);
         }
+        let is_conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE]
+            .iter()
+            .any(|name| request.headers().contains_key(name));
         let sent = client.send(request).await;
         let heads = heads.take();
         if let Some(file) = head_file {
@@ -152,9 +158,15 @@ async fn fetch(
         }
         let is_unmet = job.condition.is_some_and(|one| !one.is_met(&response));
         let is_old = is_unmet || response.status() == StatusCode::NOT_MODIFIED;
-        if is_old && matches!(job.target, Target::File(_)) {
+        if is_old && !is_unmet && !is_conditional {
+            response.discard().await;
+            let problem = "304 Not Modified, and the request had no condition".to_owned();
+            return Err(explained(Error::Malformed { problem }));
+        }
+        if is_old && let Target::File(place) = &job.target {
             // What is there already stays as it is.
             response.discard().await;
+            args.integrity.check_file(place.path().as_deref())?;
             return Ok(Attempt::Done(Done::Whole));
         }
         if is_unmet {
@@ -168,8 +180,17 @@ async fn fetch(
             response.discard().await;
             return Ok(Attempt::Done(Done::Whole));
         }
-        let applied = args.receiving.apply(&mut response).map_err(explained);
-        match applied.and_then(|()| continuation.begin(&response)) {
+        let applied = args.receiving.apply(&mut response).and_then(|()| {
+            // What continues a download may ask for the whole instead.
+            match continuation.is_asking() {
+                true => Ok(()),
+                false => response.check_range(),
+            }
+        });
+        match applied
+            .map_err(explained)
+            .and_then(|()| continuation.begin(&response))
+        {
             Ok(Begun::AskAgain) => response.discard().await,
             Ok(Begun::Complete) => {
                 let finished = response.finish().await.map_err(explained)?;
@@ -200,8 +221,10 @@ async fn fetch(
     }
     part.replace(sink.part());
     recorder.transfer().file = sink.path();
-    let method = job.request.method();
-    let mut digests = args.integrity.digests(method, &response, held > 0);
+    let mut digests = match hides_body {
+        true => args.integrity.digests(&Method::HEAD, &response, false),
+        false => args.integrity.digests(method, &response, held > 0),
+    };
     if let Some(path) = sink.path_of_held() {
         digests.update_from(path, held)?;
     }
@@ -212,6 +235,14 @@ async fn fetch(
         _ => None,
     };
     let written = match write_heads(&shown, &mut sink) {
+        Ok(Written::All) if hides_body && matches!(sink, Sink::Stdout(_)) => {
+            response.discard().await;
+            return match refused {
+                Some(error) => Err(explained(error)),
+                None => Ok(Attempt::Done(Done::Whole)),
+            };
+        }
+        Ok(Written::All) if hides_body => Ok(Written::All),
         Ok(Written::All) => {
             copy(
                 &mut response,

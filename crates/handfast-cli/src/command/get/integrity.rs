@@ -69,6 +69,17 @@ impl IntegrityArgs {
         Digests(checks.collect())
     }
 
+    /// The file that stays, as the server has nothing newer, has the digest that was given.
+    pub(super) fn check_file(&self, path: Option<&Path>) -> Result<(), Failure> {
+        let mut digests = self.given();
+        if let Some(path) = path
+            && let Ok(found) = path.metadata()
+        {
+            digests.update_from(path, found.len())?;
+        }
+        digests.check()
+    }
+
     /// What the body of this response is checked against. `is_rest`: it goes on with a file.
     pub(super) fn digests(&self, method: &Method, response: &Response, is_rest: bool) -> Digests {
         let Digests(mut checks) = self.given();
@@ -188,9 +199,16 @@ fn announced(fields: &HeaderMap) -> Vec<Check> {
             let bytes = value
                 .strip_prefix(':')
                 .and_then(|rest| rest.split_once(':'));
-            let decoded = bytes.and_then(|(bytes, _)| STANDARD.decode(bytes).ok());
-            if let Some(expected) = decoded {
-                found.push(Check::new(algorithm, expected, origin));
+            let Some(expected) = bytes.and_then(|(bytes, _)| STANDARD.decode(bytes).ok()) else {
+                continue;
+            };
+            // The last member of a name counts.
+            match found
+                .iter_mut()
+                .find(|one: &&mut Check| one.origin == origin)
+            {
+                Some(check) => check.expected = expected,
+                None => found.push(Check::new(algorithm, expected, origin)),
             }
         }
     }
@@ -228,6 +246,14 @@ mod tests {
             ),
             ("sha-256=:AAAA:".to_owned(), Some(false)),
             ("sha-512=:AAAA:".to_owned(), Some(false)),
+            (
+                format!("sha-256=:AAAA:, sha-256=:{OF_NOTHING}:"),
+                Some(true),
+            ),
+            (
+                format!("sha-256=:{OF_NOTHING}:,sha-256=:AAAA:"),
+                Some(false),
+            ),
             ("md5=:AAAA:".to_owned(), None),
             ("sha-256=AAAA".to_owned(), None),
             ("sha-256=:A:".to_owned(), None),

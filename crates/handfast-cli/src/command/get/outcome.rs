@@ -25,6 +25,7 @@ pub(super) fn explained(error: Error) -> Failure {
         Error::GoAway { .. } => code::HTTP2,
         Error::StreamReset { .. } => code::HTTP2_STREAM,
         Error::UnsupportedCoding { .. } | Error::BrokenCoding { .. } => code::CONTENT_CODING,
+        Error::RangeNotSent { .. } => code::RANGE,
         Error::TooLarge { .. } | Error::DecompressionBomb { .. } => code::TOO_LARGE,
         Error::File { .. } | Error::DownloadRunning { .. } => code::WRITE,
         Error::Truncated(truncation) => match (&truncation.failure, truncation.framing) {

@@ -165,11 +165,15 @@ impl Continuation {
 
 /// Is the response what was requested of it: the rest after `offset` bytes?
 fn is_rest(offset: u64, response: &Response) -> Result<Begun, Failure> {
-    let bytes = response.content_range().and_then(|range| range.bytes);
+    let range = response.content_range();
+    let bytes = range.and_then(|range| range.bytes);
+    let total = range.and_then(|range| range.total);
     match (response.status(), bytes) {
         (StatusCode::PARTIAL_CONTENT, Some((first, _))) if first == offset => Ok(Begun::Continued),
-        // There is no more.
-        (StatusCode::RANGE_NOT_SATISFIABLE, _) => Ok(Begun::Complete),
+        // There is no more: the file ends there, if it is known where it does.
+        (StatusCode::RANGE_NOT_SATISFIABLE, _) if total.is_none_or(|total| total == offset) => {
+            Ok(Begun::Complete)
+        }
         (status, _) => {
             let what = format!(
                 "the rest after {offset} bytes was requested, and the server sent something else"

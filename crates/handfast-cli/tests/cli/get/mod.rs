@@ -25,6 +25,7 @@ mod many;
 mod places;
 mod plain_http;
 mod proxy;
+mod ranges;
 mod replies;
 mod reports;
 mod requests;

@@ -6,18 +6,55 @@ use std::path::{Path, PathBuf};
 
 use crate::client::error::Error;
 
-/// Opens the file that the bytes go to meanwhile, with what is in it: `NAME.part`, or where the file system takes no name as
-/// long as that of its state, a shorter one made of it.
+/// Opens the file that the bytes go to meanwhile, with what is in it.
 pub(super) fn open_part_of(target: &Path) -> Result<(File, PathBuf), Error> {
-    let name = target.file_name().unwrap_or_default();
-    if name.len() > SHORT_NAME_BYTES {
-        let part = short_part_of(target);
-        return Ok((open_part(&part)?, part));
-    }
-    let mut name = target.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
+    let part = part_of(target, 0);
     Ok((open_part(&part)?, part))
+}
+
+/// The highest number in the name of a part that is created.
+const NUMBER_MAX: u32 = 100;
+
+/// Creates the file that the bytes go to meanwhile. A file that has the name already is not touched: somebody else may have
+/// chosen the target's name, and the part's is made of it.
+pub(super) fn create_part_of(target: &Path) -> Result<(File, PathBuf), Error> {
+    for number in 0..=NUMBER_MAX {
+        let part = part_of(target, number);
+        match create_new(&part) {
+            Ok(file) => {
+                lock(&file, &part)?;
+                return Ok((file, part));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // If it is written to, another download will take the target's name.
+                if let Err(error @ Error::DownloadRunning { .. }) = open_part(&part) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(unusable(&part, "create", error)),
+        }
+    }
+    let taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    Err(unusable(&part_of(target, 0), "create", taken))
+}
+
+/// `NAME.part`, or `NAME.NUMBER.part`; where the file system takes no name as long as that of its state, a shorter one made of
+/// it.
+fn part_of(target: &Path, number: u32) -> PathBuf {
+    let name = target.file_name().unwrap_or_default();
+    let mut part = match name.len() > SHORT_NAME_BYTES {
+        true => short_name_of(target).into_os_string(),
+        false => target.as_os_str().to_owned(),
+    };
+    if number > 0 {
+        part.push(format!(".{number}"));
+    }
+    part.push(".part");
+    part.into()
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Names of so many bytes leave room for `.part.state` in the 255 that file systems have room for.
@@ -49,8 +86,8 @@ pub(super) fn unusable(path: &Path, action: &'static str, source: io::Error) -> 
 /// the rest.
 const SHORT_PART_BYTES: usize = 100;
 
-/// `BEGINNING-CHECKSUM.part`. Two downloads of one name must meet in it, of two names must not.
-fn short_part_of(target: &Path) -> PathBuf {
+/// `BEGINNING-CHECKSUM`. Two downloads of one name must meet in it, of two names must not.
+fn short_name_of(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default();
     // FNV-1a, 64 bits: the names are not chosen against each other.
     let sum = name
@@ -66,7 +103,7 @@ fn short_part_of(target: &Path) -> PathBuf {
         .take_while(fits)
         .map(|(_, char)| char)
         .collect();
-    target.with_file_name(format!("{beginning}-{sum:016x}.part"))
+    target.with_file_name(format!("{beginning}-{sum:016x}"))
 }
 
 /// Locks a file, so that one download alone writes to it.
@@ -92,13 +129,34 @@ pub(super) fn lock(_: &File, _: &Path) -> Result<(), Error> {
 /// half: so the file is locked as long as it is open, and emptied only under the lock.
 #[cfg(unix)]
 fn open_part(part: &Path) -> Result<File, Error> {
-    use rustix::fs::{Mode, OFlags, fstat, stat};
-    let failed = |error: rustix::io::Errno| unusable(part, "write", error.into());
+    use rustix::fs::{FileType, Mode, OFlags, fstat, stat};
+    use rustix::io::Errno;
+    let failed = |error: Errno| unusable(part, "write", error.into());
+    // Another user may own the directory: follow no symbolic link, and do not wait for the reader of a pipe.
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     loop {
-        // Follow no symbolic link: another user may own the directory.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o666);
-        let file = File::from(rustix::fs::open(part, flags, mode).map_err(failed)?);
+        let file = match create_new(part) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match rustix::fs::open(part, flags, Mode::empty()) {
+                    Ok(file) => {
+                        let file = File::from(file);
+                        let found = fstat(&file).map_err(failed)?;
+                        let is_file =
+                            FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+                        if !is_file || found.st_uid != rustix::process::geteuid().as_raw() {
+                            return Err(unusable(part, "write", foreign()));
+                        }
+                        file
+                    }
+                    // It was renamed at this moment.
+                    Err(Errno::NOENT) => continue,
+                    Err(Errno::NXIO) => return Err(unusable(part, "write", foreign())),
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            Err(error) => return Err(unusable(part, "write", error)),
+        };
         lock(&file, part)?;
         // Between opening and locking another download may have completed and renamed this very
         // file: then it is no longer ours to empty.
@@ -116,4 +174,11 @@ fn open_part(part: &Path) -> Result<File, Error> {
     options.write(true).create(true).truncate(false);
     let opened = options.open(part);
     opened.map_err(|error| unusable(part, "write", error))
+}
+
+/// Who owns a part could change it after it was checked.
+#[cfg(unix)]
+fn foreign() -> io::Error {
+    let what = "it is there already, and is not a file of this user";
+    io::Error::new(io::ErrorKind::PermissionDenied, what)
 }

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::part::{lock, open_part_of, unusable};
 use super::version::{Evidence, KEPT_FROM_BYTES, Version, state_of, without_query};
-use super::{Begun, Download, Existing, buffered};
+use super::{Begun, Download, Existing, buffered, check_writable};
 use crate::client::completeness::Framing;
 use crate::client::content_range::ContentRange;
 use crate::client::error::{Error, Truncation};
@@ -31,6 +31,9 @@ impl Download {
         let found = fs::metadata(&target).ok();
         if found.as_ref().is_some_and(|found| !found.is_file()) {
             return Self::create(target);
+        }
+        if found.is_some() {
+            check_writable(&target)?;
         }
         let (file, part) = open_part_of(&target)?;
         let failed = |error| unusable(&part, "read", error);
@@ -125,14 +128,18 @@ impl Download {
     /// so that it can be continued ([`resume`](Self::resume)).
     ///
     /// # Errors
-    /// [`Error::Status`] if the rest was requested and the status says neither that it comes nor that there is none; what is
-    /// there stays. [`Error::File`].
+    /// [`Error::Status`] if something is there, and the status says neither that the rest or the whole comes nor that there is no
+    /// more; what is there stays. [`Error::File`].
     pub fn begin(&mut self, response: &Response) -> Result<Begun, Error> {
         let url = self.url.clone();
         let url = url.unwrap_or_else(|| first_url(response).to_owned());
         let now = Version::of(&url, response.status(), response.headers());
         if self.held == 0 {
-            return self.begin_whole(response, now);
+            // What is there is given up for the whole, and for nothing less: not for the page of an error.
+            return match self.found == 0 || response.status().is_success() {
+                true => self.begin_whole(response, now),
+                false => Err(refused(response)),
+            };
         }
         let range = ContentRange::of(response.headers());
         match response.status() {
@@ -152,16 +159,18 @@ impl Download {
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 let known = self.version.as_ref().and_then(|version| version.total);
                 let total = range.and_then(|range| range.total).or(known);
-                match total == Some(self.held) && self.found == self.held {
+                // The fields are those of the whole file, if there are any.
+                let is_other = self
+                    .version
+                    .as_ref()
+                    .is_some_and(|version| version.contradicts(&now));
+                match total == Some(self.held) && self.found == self.held && !is_other {
                     true => Ok(Begun::Complete),
                     false => Ok(Begun::AskAgain),
                 }
             }
             status if status.is_success() => self.begin_whole(response, now),
-            status => Err(Error::Status {
-                status,
-                url: response.url().to_owned(),
-            }),
+            _ => Err(refused(response)),
         }
     }
 
@@ -272,6 +281,13 @@ impl Download {
             part: Some(part),
             ..Self::new(file, target, Existing::Replaced)
         }
+    }
+}
+
+fn refused(response: &Response) -> Error {
+    Error::Status {
+        status: response.status(),
+        url: response.url().to_owned(),
     }
 }
 

@@ -136,6 +136,13 @@ fn all() -> Vec<(&'static str, Error)> {
             },
         ),
         (
+            "range-not-sent",
+            Error::RangeNotSent {
+                asked: "the whole file".to_owned(),
+                sent: "bytes 0 to 9".to_owned(),
+            },
+        ),
+        (
             "broken-content-coding",
             Error::BrokenCoding {
                 coding: "gzip",
