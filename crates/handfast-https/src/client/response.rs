@@ -10,7 +10,6 @@ use http::{HeaderMap, StatusCode, Version};
 use tokio::time::timeout;
 use url::Url;
 
-use self::reading::CHUNK_BYTES;
 use super::asked_range::AskedRange;
 use super::carrier::{Carrier, Head, Over};
 use super::completeness::{Framing, Verdict, Whole, judge};
@@ -397,6 +396,9 @@ impl Response {
         }))
     }
 }
+
+/// The largest chunk of a body that is not lent.
+const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Reading so much is cheaper than another handshake.
 const DISCARDED_BYTES_MAX: u64 = 64 * 1024;

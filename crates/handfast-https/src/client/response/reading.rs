@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use handfast::{NetworkCause, Phase};
 
-use super::Response;
+use super::{CHUNK_BYTES, Response};
 use crate::client::carrier::Over;
 use crate::client::error::Error;
 use crate::client::{http1, http2};
@@ -235,6 +235,3 @@ impl Response {
         Ok(bytes)
     }
 }
-
-/// The largest chunk of a body that is not lent.
-pub(super) const CHUNK_BYTES: usize = 64 * 1024;
