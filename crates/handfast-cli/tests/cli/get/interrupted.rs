@@ -151,4 +151,23 @@ fn unread_output_delays_neither_a_signal_nor_the_time_limit() {
     let (status, told) = ended(&mut child);
     assert_eq!(status.signal(), Some(15), "{told}");
     drop(out);
+
+    // Also where another body goes to a file, so that signals are waited for.
+    let empty = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let first = vec![Step::ReadHead, Step::send(empty)];
+    let server = fixture.misbehaving().serve_each([first, forever()]);
+    let file = fixture.path("file").display().to_string();
+    let url = server.url("/file");
+    let mut child = start(&fixture, &["-o", &file, &url, &url]);
+    let out = child.stdout.take().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // A pipe has room for 64 KiB.
+    while rustix::io::ioctl_fionread(&out).unwrap() < 60_000 {
+        assert!(Instant::now() < deadline, "nothing arrives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal(&child, "TERM");
+    let (status, told) = ended(&mut child);
+    assert_eq!(status.code(), Some(143), "{told}");
+    drop(out);
 }
