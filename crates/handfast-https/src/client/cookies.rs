@@ -133,18 +133,7 @@ impl CookieJar {
 
     /// Removes cookies that are for one session: they have no time of expiry.
     pub fn forget_session(&self) {
-        let mut store = self.store();
-        let session: Vec<_> = store
-            .iter_any()
-            .filter(|cookie| !cookie.is_persistent())
-            .filter_map(|cookie| {
-                let domain = cookie.domain.as_cow()?.into_owned();
-                Some((domain, String::from(&cookie.path), cookie.name().to_owned()))
-            })
-            .collect();
-        for (domain, path, name) in session {
-            store.remove(&domain, &path, &name);
-        }
+        remove(&mut self.store(), |cookie| !cookie.is_persistent());
     }
 
     /// Takes what a response sets.
@@ -204,38 +193,46 @@ impl CookieJar {
         self.insert(url, raw.into_owned())
     }
 
-    fn insert(&self, url: &Url, mut raw: RawCookie<'static>) -> bool {
+    fn insert(&self, url: &Url, raw: RawCookie<'static>) -> bool {
         if !is_acceptable(url, &raw) {
             return false;
         }
-        if let Some(domain) = raw.domain().map(str::to_ascii_lowercase)
-            && is_public(&domain)
-        {
-            // RFC 6265, section 5.3, step 5: its own host may set it, for itself alone.
-            if url.host_str() != Some(domain.as_str()) {
-                return false;
-            }
-            raw.unset_domain();
-        }
-        let Ok(cookie) = Cookie::try_from_raw_cookie(&raw, url) else {
+        // Its domain is that of the attribute as resolvers and other cookies have it: in lower case, in ASCII.
+        let Ok(mut cookie) = Cookie::try_from_raw_cookie(&raw, url) else {
             return false;
         };
+        let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
+        if matches!(cookie.domain, CookieDomain::Suffix(_)) && is_public(&domain) {
+            // RFC 6265, section 5.3, step 5: its own host may set it, for itself alone.
+            let host = CookieDomain::host_only(url).ok();
+            match host.filter(|host| host.as_cow().as_deref() == Some(&*domain)) {
+                Some(host) => cookie.domain = host,
+                None => return false,
+            }
+        }
         let mut store = self.store();
-        // Without TLS what came with it is not replaced.
-        if !is_secure(url)
-            && store.iter_unexpired().any(|old| {
-                old.name() == cookie.name() && old.secure() == Some(true) && old.domain.matches(url)
-            })
-        {
+        // Without TLS what came with it is not replaced, or sent beside another of its name
+        // (draft-ietf-httpbis-rfc6265bis, section 5.7, step 16).
+        let is_for_more = matches!(cookie.domain, CookieDomain::Suffix(_));
+        let is_protected = |old: &Cookie<'_>| {
+            old.name() == cookie.name()
+                && old.secure() == Some(true)
+                && (old.domain.matches(url) || is_for_more && is_beneath(old, &domain))
+        };
+        if !is_secure(url) && store.iter_unexpired().any(is_protected) {
             return false;
         }
-        let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
         let is_new = !store.contains_any(&domain, &cookie.path, cookie.name());
         if is_new && !cookie.is_expired() {
             let of_domain = |old: &&Cookie<'_>| old.domain.as_cow().as_deref() == Some(&*domain);
-            if store.iter_any().count() >= COOKIES_MAX
-                || store.iter_any().filter(of_domain).count() >= PER_DOMAIN_MAX
-            {
+            let is_full = |store: &CookieStore| {
+                store.iter_any().count() >= COOKIES_MAX
+                    || store.iter_any().filter(of_domain).count() >= PER_DOMAIN_MAX
+            };
+            if is_full(&store) {
+                remove(&mut store, |cookie| cookie.is_expired());
+            }
+            if is_full(&store) {
                 return false;
             }
         }
@@ -307,9 +304,32 @@ fn is_acceptable(url: &Url, raw: &RawCookie<'_>) -> bool {
     name.len() + value.len() <= COOKIE_BYTES_MAX
         && is_sendable(name)
         && is_sendable(value)
+        && raw.path().is_none_or(is_sendable)
         && (!is_for_tls || is_secure(url))
         && (!begins("__Secure-") || is_for_tls)
         && (!begins("__Host-") || is_for_host)
+}
+
+/// Removes those that this holds for: the store keeps the expired ones.
+fn remove(store: &mut CookieStore, is_unwanted: impl Fn(&Cookie<'_>) -> bool) {
+    let unwanted: Vec<_> = store
+        .iter_any()
+        .filter(|cookie| is_unwanted(cookie))
+        .filter_map(|cookie| {
+            let domain = cookie.domain.as_cow()?.into_owned();
+            Some((domain, String::from(&cookie.path), cookie.name().to_owned()))
+        })
+        .collect();
+    for (domain, path, name) in unwanted {
+        store.remove(&domain, &path, &name);
+    }
+}
+
+/// Is a cookie of this domain, or of one beneath it?
+fn is_beneath(cookie: &Cookie<'_>, domain: &str) -> bool {
+    let own = cookie.domain.as_cow().unwrap_or_default();
+    let rest = own.strip_suffix(domain);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// Would a cookie of this domain be for hosts of different owners?

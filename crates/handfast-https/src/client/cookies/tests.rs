@@ -146,6 +146,19 @@ fn a_public_suffix_shares_nothing() {
         ),
         ("https://192.0.2.1/", "2.1", "https://192.0.2.1/", ""),
         ("https://[::1]/", "", "https://[::1]/", "a=1"),
+        // Other spellings of the same domain.
+        ("https://a.co.uk/", "CO.uk", "https://b.co.uk/", ""),
+        ("https://a.co.uk/", "\u{ff43}o.uk", "https://b.co.uk/", ""),
+        ("https://a.co.uk/", "c\u{ad}o.uk", "https://b.co.uk/", ""),
+        ("https://a.co.uk/", "co\u{3002}uk", "https://b.co.uk/", ""),
+        ("https://co.uk/", "\u{ff43}o.uk", "https://co.uk/", "a=1"),
+        ("https://co.uk/", "\u{ff43}o.uk", "https://b.co.uk/", ""),
+        (
+            "https://b\u{fc}cher.example/",
+            "b\u{fc}cher.example",
+            "https://www.xn--bcher-kva.example/",
+            "a=1",
+        ),
     ] {
         let set = format!("a=1; Domain={domain}");
         assert_eq!(sent(from, &[&set], to), expected, "{from} {domain} {to}");
@@ -173,6 +186,44 @@ fn plain_http_neither_sets_nor_replaces_what_is_for_tls() {
     assert!(jar.set("http://localhost/", "c=3"));
     assert_eq!(field(&jar, "http://localhost/"), "c=3");
     assert_eq!(field(&jar, "https://localhost/"), "a=1; c=3");
+}
+
+#[test]
+fn plain_http_sets_nothing_beside_what_is_for_tls() {
+    for (secure, plain, expected) in [
+        ("https://www.a.example/", "http://a.example/", false),
+        ("https://www.a.example/", "http://b.a.example/", false),
+        ("https://a.example/", "http://www.a.example/", false),
+        ("https://other.example/", "http://a.example/", true),
+        ("https://ba.example/", "http://a.example/", true),
+    ] {
+        let jar = CookieJar::new();
+        assert!(jar.set(secure, "a=1; Secure"));
+        let is_set = jar.set(plain, "a=2; Domain=a.example");
+        assert_eq!(is_set, expected, "{secure} {plain}");
+    }
+}
+
+#[test]
+fn cookies_that_have_expired_take_no_place() {
+    let jar = CookieJar::new();
+    for number in 0..2 * PER_DOMAIN_MAX {
+        assert!(
+            jar.set("https://a.example/", &format!("c{number}=1")),
+            "{number}"
+        );
+        jar.set("https://a.example/", &format!("c{number}=1; Max-Age=0"));
+        assert_eq!(jar.len(), 0);
+    }
+}
+
+#[test]
+fn control_characters_in_a_path_make_no_line_of_a_file() {
+    for path in ["/\tTRUE\t0\tb\t2", "/\nb.example\tFALSE\t/\tFALSE\t0\tb\t2"] {
+        let jar = CookieJar::new();
+        assert!(!jar.set("https://a.example/", &format!("a=1; Path={path}")));
+        assert_eq!(jar.to_netscape(), CookieJar::new().to_netscape());
+    }
 }
 
 #[test]
