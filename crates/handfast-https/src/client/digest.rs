@@ -284,10 +284,12 @@ impl Digest {
         };
         let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let mut text = format!(
-            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{target}\"",
+            "Digest username=\"{}\", realm=\"{}\", nonce=\"{}\", uri=\"{}\"",
             quoted(&user),
             quoted(realm),
             quoted(nonce),
+            // A query may have backslashes.
+            quoted(target),
         );
         if self.has_qop || self.is_session {
             let _ = write!(text, ", cnonce=\"{client_nonce}\"");
@@ -396,6 +398,18 @@ mod tests {
                 "{algorithm}: {text}"
             );
         }
+    }
+
+    #[test]
+    fn the_target_is_quoted_and_hashed_as_it_is_sent() {
+        let who = DigestCredentials::new("u", "p");
+        let digest = digest_of("Digest realm=r, nonce=n");
+        let text = digest.answer(&who.0, &Method::GET, "/?a\\b", 1, "");
+        assert!(text.contains(", uri=\"/?a\\\\b\","), "{text}");
+        let hash = |text: String| Hash::Md5.of(&text);
+        let (secret, what) = (hash("u:r:p".into()), hash("GET:/?a\\b".into()));
+        let response = hash(format!("{secret}:n:{what}"));
+        assert!(text.contains(&format!("response=\"{response}\"")), "{text}");
     }
 
     #[test]
