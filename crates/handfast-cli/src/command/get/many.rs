@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 
-use super::globs::Glob;
-use crate::failure::Failure;
+use super::globs::{Glob, Malformed};
+use crate::failure::{Failure, code};
 
 /// How many transfers go on at once, and the most that may be asked for; as in curl.
 const AT_ONCE: u16 = 50;
@@ -57,7 +57,7 @@ impl ManyArgs {
     pub(super) fn glob(&self, url: &str) -> Result<Glob, Failure> {
         match self.globoff {
             true => Ok(Glob::plain(url)),
-            false => Glob::parse(url),
+            false => Glob::parse(url).map_err(|problem| malformed(url, problem)),
         }
     }
 
@@ -65,4 +65,16 @@ impl ManyArgs {
     pub(super) fn next(&self) -> Option<&[OsString]> {
         self.next.as_deref()
     }
+}
+
+/// With curl's exit code for a URL that is malformed.
+fn malformed(url: &str, Malformed { problem, position }: Malformed) -> Failure {
+    let what = format!(
+        "the URL {} cannot be expanded: {problem} (at position {position})",
+        handfast::escape_control(url)
+    );
+    let explanation = handfast::Explanation::new("invalid-url", what).with_fix(
+        "write such characters as they are meant with -g, or with a backslash before them",
+    );
+    Failure::new(code::BAD_URL, explanation)
 }
