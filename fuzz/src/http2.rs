@@ -199,7 +199,8 @@ impl<R: Role, P: Fields> Driver<R, P> {
             12 | 13 => {
                 let payload = script.bytes(usize::from(b & 0x3f).min(script.len()))?;
                 let stream = if a < 128 { id } else { u32::from(a & 7) };
-                self.receive(&frame((b >> 6) as u8 % 12, flags, stream, payload));
+                // Up to PRIORITY_UPDATE.
+                self.receive(&frame((b >> 6) as u8 % 17, flags, stream, payload));
             }
             14 => {
                 let bytes = script.bytes(usize::from(a).min(script.len()))?;

@@ -3,7 +3,7 @@
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-pub use crate::client::fuzzing::{sent, url};
+pub use crate::client::fuzzing::{authorization, decoded, sent, url};
 use crate::client::{Error, Request};
 
 /// The request that a response with this status and `Location` leads to.

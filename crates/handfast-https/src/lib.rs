@@ -17,7 +17,13 @@
 
 #[cfg(feature = "client")]
 pub mod client;
-#[cfg(all(fuzzing, feature = "client", feature = "server"))]
+#[cfg(all(
+    fuzzing,
+    feature = "cookies",
+    feature = "decoding",
+    feature = "digest",
+    feature = "server"
+))]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "server")]

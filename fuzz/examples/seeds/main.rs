@@ -1,5 +1,10 @@
 //! Writes the seeds of the targets that have their input from us: what the tests of the crates send, and the shapes
-//! that a fuzzer would take long to find. `cargo run --example seeds` in this folder; the files are committed.
+//! that a fuzzer would take long to find. `cargo run --example seeds` in this folder; the files are committed. Certificates and keys
+//! are those of a test bed, made for this and used nowhere.
+
+mod certificates;
+mod client;
+mod dialogues;
 
 use std::fs;
 use std::path::Path;
@@ -46,6 +51,9 @@ fn main() {
     redirects();
     uploads();
     site_requests();
+    dialogues::write();
+    client::write();
+    certificates::write();
 }
 
 fn uploads() {

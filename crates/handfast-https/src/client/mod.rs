@@ -41,7 +41,7 @@ mod error;
 mod event;
 mod facts;
 mod finished;
-#[cfg(fuzzing)]
+#[cfg(all(fuzzing, feature = "decoding", feature = "digest"))]
 pub(crate) mod fuzzing;
 mod http1;
 mod http2;
