@@ -36,7 +36,9 @@ fn socks(named: bool) -> Socks5Dialogue {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let (kind, bytes) = bytes.split_first().map_or((0, bytes), |(kind, rest)| (*kind, rest));
+    let (kind, bytes) = bytes
+        .split_first()
+        .map_or((0, bytes), |(kind, rest)| (*kind, rest));
     let asked = |step: usize| -> (Option<ProxyError>, usize) {
         match kind % 3 {
             0 => ask!(ConnectDialogue::new(target(), None), bytes, step),
