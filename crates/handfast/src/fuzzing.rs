@@ -577,7 +577,10 @@ mod tests {
                 "chain" => chain(&bytes),
                 _ => ticket(&bytes),
             }
-            if let Some(directory) = &directory {
+            // A client and a server, TLS 1.3 and 1.2, of ciphers one: a fuzzer finds the others at once.
+            if let Some(directory) = &directory
+                && (target != "records" || matches!(bytes[0], 0 | 1 | 4 | 7))
+            {
                 let directory = Path::new(directory).join(target);
                 std::fs::create_dir_all(&directory).unwrap();
                 let name = format!("{name}-{}", bytes[0]);

@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use handfast_testbed::crl::{Crl, point, points};
+use handfast_testbed::crl::Crl;
 use handfast_testbed::launch::Program;
 use handfast_testbed::ocsp::{self, Status};
 use handfast_testbed::pki::{Basic, Fault, Key, Pki, Spec};
@@ -18,7 +18,6 @@ pub(crate) fn write() {
     trust();
     fetched();
     staples();
-    lists();
 }
 
 /// An empty directory for programs' files.
@@ -172,32 +171,4 @@ fn staples() {
     let _ = fs::remove_dir_all(directory);
     // tryLater, without a response.
     seeds.add(&[&[0x30, 3, 0x0a, 1, 3]]);
-}
-
-fn lists() {
-    let mut seeds = Seeds::new("revocation_list");
-    let pki = Pki::new();
-    let [first, second] = ["a.example", "b.example"].map(|name| pki.server(&[name]));
-    let urls = points(&[&[point(&["http://ca.example/1.crl"])]]);
-    let count = u8::try_from(urls.len()).expect("a short text");
-    for list in [
-        Crl::by(&pki.root),
-        Crl::by(&pki.root).revoking(&first),
-        Crl::by(&pki.root)
-            .revoking_for(&first, 1)
-            .revoking_for(&second, 6),
-        Crl::by(&pki.root).version_1().revoking(&first),
-        Crl::by(&pki.root)
-            .number(7)
-            .delta_of(3)
-            .revoking_for(&first, 8),
-        Crl::by(&pki.root)
-            .scope(&[point(&["http://ca.example/1.crl"])])
-            .revoking(&second),
-        Crl::by(&pki.root).extension(99, true, &[5, 0]),
-        Crl::by(&pki.root).between(1_600_000_000, None),
-    ] {
-        seeds.add(&[&[0], &list.der()]);
-        seeds.add(&[&[count], &urls, &list.der()]);
-    }
 }
