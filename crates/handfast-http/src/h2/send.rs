@@ -109,6 +109,10 @@ impl<R: Role, T> Connection<R, T> {
                 continue;
             };
             stream.queued = false;
+            // Its message has ended since, with its head or with trailers.
+            if !stream.wants {
+                continue;
+            }
             let window = stream.window.min(self.window);
             if window <= 0 {
                 // A WINDOW_UPDATE queues it again; after the peer's end of input there is none.

@@ -106,6 +106,30 @@ fn blocked_streams_are_dropped_at_the_clients_end_of_input() {
 }
 
 #[test]
+fn a_message_that_trailers_ended_gets_no_turn_and_is_not_lost() {
+    for is_at_end in [false, true] {
+        for window in [0, 10] {
+            let mut wire = Wire::new();
+            wire.windows(window);
+            wire.request(1, flag::END_STREAM);
+            if is_at_end {
+                wire.server.end_of_input(wire.now);
+                wire.events();
+            }
+            let none = HeaderMap::new();
+            wire.server
+                .put_head(1, StatusCode::OK, &none, None, None, false);
+            wire.server.want(1, wire.now);
+            wire.server.put_trailers(1, &none);
+            assert_eq!(wire.server.turn(), None, "{is_at_end} {window}");
+            wire.events();
+            assert_eq!(wire.lost, []);
+            assert_eq!(wire.server.streams(), 0);
+        }
+    }
+}
+
+#[test]
 fn several_window_changes_in_one_frame_are_applied_as_one() {
     let mut wire = Wire::new();
     wire.request(1, flag::END_STREAM);
