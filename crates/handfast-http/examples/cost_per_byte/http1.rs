@@ -43,7 +43,11 @@ pub(crate) fn requests() {
     heads("the same, byte by byte", tiny.as_bytes(), 1);
     let few = format!("{start}{}\r\n", "a:b\r\n".repeat(98));
     heads("HTTP/1 head, 99 tiny lines", few.as_bytes(), 4096);
-    heads("blank lines, byte by byte", &b"\r\n".repeat(BYTES / 2), 1);
+    heads(
+        "blank lines, byte by byte (refused)",
+        &b"\r\n".repeat(BYTES / 2),
+        1,
+    );
     let target = format!(
         "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
         "x".repeat(BYTES - 50)
@@ -62,15 +66,17 @@ pub(crate) fn responses() {
             || (),
             |()| {
                 let (mut rest, mut seen, mut length) = (bytes, 0, 0);
-                while length < rest.len() {
-                    length = (length + cut).min(rest.len());
+                loop {
                     match black_box(response::find(&rest[..length], seen, bounds, &Method::GET)) {
                         // Another one follows, as after interim responses.
                         Some(Ok((_, used))) => {
-                            (rest, seen, length) = (&rest[used..], 0, length - used)
+                            (rest, seen, length) = (&rest[used..], 0, length - used);
                         }
-                        Some(Err(_)) => break,
-                        None => seen = length,
+                        None if length < rest.len() => {
+                            seen = length;
+                            length = (length + cut).min(rest.len());
+                        }
+                        _ => break,
                     }
                 }
             },
@@ -121,6 +127,7 @@ pub(crate) fn bodies() {
     let chunk = [&b"1;"[..], &[b'e'; 4000], b"\r\nx\r\n"].concat();
     bodies("chunk extensions of 4,000 bytes", &chunk.repeat(4));
     bodies("one chunk", &[&b"4000\r\n"[..], &[b'x'; 0x4000]].concat());
-    let trailers = [&b"0\r\n"[..], &b"a:b\r\n".repeat(1600), b"\r\n"].concat();
-    bodies("trailer lines", &trailers);
+    let trailers = |count: usize| [&b"0\r\n"[..], &b"a:b\r\n".repeat(count), b"\r\n"].concat();
+    bodies("99 trailer lines", &trailers(99));
+    bodies("trailer lines (refused: too many)", &trailers(3200));
 }

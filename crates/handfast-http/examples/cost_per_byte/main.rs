@@ -86,8 +86,8 @@ fn row<R: Role>(what: &str, made: impl Fn() -> Connection<R, ()>, bytes: &[u8]) 
     });
     let mut end = made();
     receive(&mut end, bytes, now);
-    let ends = if end.has_failed() { "yes" } else { "" };
-    println!("| {what} | {whole:.1} | {ends} |");
+    let ends = if end.has_failed() { " yes" } else { "" };
+    println!("| {what} | {whole:.1} |{ends} |");
 }
 
 fn table(title: &str) {
