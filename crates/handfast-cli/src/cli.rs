@@ -13,7 +13,7 @@ use crate::command::{bench, ca, completions, demo, explain, get, inspect, man, s
 #[derive(Debug, Parser)]
 #[command(name = "handfast", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// With --version: also revision, target, features and the versions of what is inside
+    /// With --version: also revision, target, features and the versions of TLS and cryptography
     #[arg(short, long)]
     pub(crate) verbose: bool,
 

@@ -39,7 +39,7 @@ exit_codes! {
     EMPTY_REPLY = 52: "The server closed the connection without a reply.",
     SEND = 55: "The request could not be sent.",
     RECEIVE = 56: "The reply could not be received, was truncated, or does not have its digest.",
-    OWN_CERTIFICATE = 58: "The own certificate or private key cannot be used.",
+    OWN_CERTIFICATE = 58: "The given certificate or private key cannot be used.",
     CIPHER = 59: "No cipher suite or group of those given can be used.",
     PEER = 60: "The server's certificate was not accepted.",
     CONTENT_CODING = 61: "The reply's content coding cannot be decoded: `get --compressed`.",

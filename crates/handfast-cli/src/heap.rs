@@ -1,6 +1,6 @@
 //! The program's heaps, and that what a peak of connections took goes back to the system within seconds.
 //!
-//! Rust's heap is jemalloc: glibc keeps most of a peak for good, because something small that lives on lies behind
+//! Rust's heap is jemalloc: glibc never returns most of a peak, because a small allocation that is still in use lies behind
 //! every block that was freed. The C code's heap (the keys of TLS connections) stays glibc's: jemalloc in place of
 //! `malloc` for the whole process hangs at its start under libfaketime. glibc gives back free pages within its heaps
 //! only when it is asked to, by `malloc_trim`, for which there is no safe wrapper: so here is the one foreign function

@@ -21,7 +21,7 @@ pub(crate) struct IdentityArgs {
     /// Source of the key's passphrase: env:VAR, file:PATH, fd:N, stdin, prompt, pass:TEXT; other text is the passphrase itself
     #[arg(long, value_name = "SOURCE", requires = "cert", value_parser = source_or_text)]
     pass: Option<PassphraseSource>,
-    /// Format of the certificate, as curl has it: it is also recognised without
+    /// Format of the certificate; it is recognised without this option, too
     #[arg(long, value_name = "TYPE", value_parser = FORMATS, ignore_case = true, requires = "cert")]
     cert_type: Option<String>,
     /// Format of the key, likewise

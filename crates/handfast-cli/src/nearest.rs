@@ -1,4 +1,4 @@
-//! What somebody meant who mistyped a word.
+//! Suggestions for mistyped words.
 
 use strsim::damerau_levenshtein;
 

@@ -134,7 +134,7 @@ impl TrustArgs {
         Ok(builder.trust(anchors))
     }
 
-    /// The same; what is trusted is shown to `show`. With `--insecure` nothing is said here, and reports say what
+    /// The same; what is trusted is shown to `show`. With `--insecure` nothing is shown here, and reports say what
     /// verification would have refused the server for.
     pub(crate) fn judging_builder(
         &self,

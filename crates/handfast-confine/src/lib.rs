@@ -1,4 +1,4 @@
-//! A process gives up what it no longer needs, for good: files outside the given paths, connections, other programs, its user's
+//! A process permanently gives up rights that it no longer needs: files outside the given paths, connections, other programs, its user's
 //! rights.
 //!
 //! ```no_run
@@ -113,7 +113,7 @@ impl Confinement {
         self
     }
 
-    /// Confines this process, for good.
+    /// Confines this process; this cannot be undone.
     ///
     /// # Errors
     /// If the process has several threads: those that run would not be confined. If a path cannot be opened, the user cannot be

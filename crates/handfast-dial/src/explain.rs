@@ -164,7 +164,7 @@ fn told(cause: &Cause) -> (&'static str, Option<String>) {
         ),
         Cause::LocalEnd { .. } => (
             "local-end-unusable",
-            "choose an address, a device or a port of this machine that is there and not in use",
+            "choose an address, a device or a port of this machine that exists and is not in use",
         ),
         Cause::DescriptorsUsedUp { .. } => (
             "too-many-open-files",

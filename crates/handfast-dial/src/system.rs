@@ -11,7 +11,7 @@ use crate::local::LocalEndProblem;
 /// The error of a connection that did not come about: `tried` are the addresses of `host`, `last` is
 /// the operating system's last answer, none when there was no address.
 ///
-/// What this machine has run out of, descriptors or local ports, is told as that: the server may be
+/// When this machine has run out of descriptors or local ports, the error says so: the server may be
 /// in the best of health.
 pub fn connect_error(host: &str, tried: Vec<SocketAddr>, last: Option<io::Error>) -> Error {
     let Some(source) = last else {

@@ -1,4 +1,4 @@
-//! Patterns of paths, and the targets that are made of what they match.
+//! Patterns of paths, and targets with their matches.
 //!
 //! A pattern is matched segment by segment. `*` stands for anything within a segment; `**`, a segment of its own, for any
 //! number of segments, also none. There is at most one `**`, and the literal pieces between `*` are looked for from left to

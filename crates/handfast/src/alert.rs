@@ -8,7 +8,7 @@ pub struct Alert {
     code: u8,
 }
 
-/// Those that are told apart here.
+/// The alerts that this crate distinguishes.
 impl Alert {
     pub(crate) const HANDSHAKE_FAILURE: Self = Self::new(40);
     pub(crate) const BAD_CERTIFICATE: Self = Self::new(42);

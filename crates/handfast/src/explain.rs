@@ -111,7 +111,7 @@ fn local(cause: &LocalCause) -> Text {
             ),
         )
         .fix(
-            "check the device or agent that holds the private key: is it there, unlocked, and does it allow this signature?",
+            "check that the device or agent with the private key is available, is unlocked, and allows this signature",
         ),
         LocalCause::Internal(what) => {
             Text::new("internal", format!("an internal error: {what}"))

@@ -1,4 +1,4 @@
-//! Keying material exporters (RFC 5705; RFC 8446, section 7.5), and the channel binding that is made of them
+//! Keying material exporters (RFC 5705; RFC 8446, section 7.5), and channel binding
 //! (RFC 9266).
 //!
 //! Owned here is the derivation. rustls keeps its own exporter from who drives it as this library does; the secret
@@ -30,7 +30,7 @@ const LABEL_MAX: usize = 255 - TLS13_PREFIX.len();
 
 const TLS13_PREFIX: &[u8] = b"tls13 ";
 
-/// Why no keying material can be exported. What the caller asked for cannot be had; the connection is as it was.
+/// Why no keying material can be exported. The request is not possible; the connection is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportError {

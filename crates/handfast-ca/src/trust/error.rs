@@ -96,7 +96,7 @@ impl StoreError {
                 problem: ToolProblem::TimedOut { .. },
                 ..
             } => "run the command by hand to see what it waits for".to_owned(),
-            Self::Tool { .. } => "run the command by hand, and repair what it complains of".to_owned(),
+            Self::Tool { .. } => "run the command by hand, and correct the problem that it reports".to_owned(),
             Self::Locked { .. } => {
                 "import or delete the certificate in the program that the store belongs to: it asks for \
                  the password"

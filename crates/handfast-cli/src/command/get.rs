@@ -185,7 +185,7 @@ struct Ended {
     number: usize,
     recorder: Recorder,
     result: Result<Done, Failure>,
-    /// What is said of it waits until it is its turn.
+    /// Its messages wait until it is its turn.
     is_in_order: bool,
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 /// The header field, and the content of PRIORITY_UPDATE frames.
 static FIELD: HeaderName = HeaderName::from_static("priority");
 
-/// The urgency of what nothing is said of (RFC 9218, section 4.1).
+/// The default urgency (RFC 9218, section 4.1).
 const URGENCY: u8 = 3;
 
 /// How many updates are kept of streams that are not open yet (RFC 9218, section 7.1: a limited number). A client sends them just before
@@ -107,7 +107,7 @@ impl Priorities {
         self.used = true;
     }
 
-    /// Keeps what is said of a stream that is not open yet.
+    /// Keeps the priority of a stream that is not open yet.
     pub(super) fn keep(&mut self, id: u32, priority: Priority) {
         self.early.retain(|(of, _)| *of != id);
         if self.early.len() >= EARLY_MAX {

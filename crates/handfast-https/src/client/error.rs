@@ -61,7 +61,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// The request's body could not be had: its reader failed, it was given up, or it has another length than
+    /// The request's body could not be read: its reader failed, it was aborted, or it has another length than
     /// announced. The exchange was broken off.
     Upload {
         /// What is wrong with it.
@@ -269,7 +269,7 @@ impl Error {
                 format!("the request's body could not be sent: {}", plain(source)),
             )
             .with_evidence(
-                "the exchange was broken off: the server cannot take a part for the whole",
+                "the exchange was aborted, so that the server does not take a part for the whole",
             )
             .with_fix("check what the body is read from"),
             Self::TooManyRedirects { limit, next } => {
@@ -353,7 +353,7 @@ impl Error {
                     escape_control(problem)
                 ),
             )
-            .with_evidence("the connection did not cut it off: the server sent it like this")
+            .with_evidence("it was not truncated by the connection: the server sent it like this")
             .with_fix("request it without a content coding, and tell the server's administrator"),
             Self::DecompressionBomb { received, decoded } => Explanation::new(
                 "decompression-bomb",
@@ -364,7 +364,7 @@ impl Error {
                 ),
             )
             .with_evidence("content made to fill memory or disks looks like this")
-            .with_fix("if you expect so much, set a limit on the size"),
+            .with_fix("if you expect that much, set a limit on the size"),
             Self::TooLarge { limit, announced } => Explanation::new(
                 "response-too-large",
                 match announced {

@@ -108,7 +108,7 @@ pub enum Event<'e> {
     Completed {
         /// The proof, with a remark where there is one.
         whole: &'e Whole,
-        /// The fields that came behind its body.
+        /// The fields after its body.
         trailers: Option<&'e HeaderMap>,
         /// What went over the connection since it was made.
         traffic: Traffic,

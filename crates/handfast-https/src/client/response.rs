@@ -264,7 +264,7 @@ impl Response {
     /// makes no more of it for as long as [`ClientBuilder::silence_max`](super::ClientBuilder::silence_max) allows.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be had; a part of the file (206) that
+    /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be read; a part of the file (206) that
     /// is not what was requested is [`Error::RangeNotSent`], one that has less is [`Error::Truncated`].
     pub async fn finish(mut self) -> Result<Finished, Error> {
         while !self.framed_end {

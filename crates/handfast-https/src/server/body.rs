@@ -47,7 +47,7 @@ pub trait Pull: 'static {
     fn remaining(&self) -> Option<u64>;
 }
 
-/// The body of an answer: nothing, bytes at hand, one that is [pulled](Pull), or any other
+/// The body of an answer: nothing, bytes, one that is [pulled](Pull), or any other
 /// [`http_body::Body`]. Trailer fields may follow it.
 #[derive(Default)]
 pub struct Body {

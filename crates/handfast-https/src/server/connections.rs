@@ -48,7 +48,7 @@ impl ConnectionPermit {
 /// `LocalRuntime`, or in `block_on`. To serve on several threads, make one for each. A clone is the same.
 ///
 /// Each connection needs a [permit](Self::acquire), of which there are
-/// [`Limits::connections_max`](super::Limits::connections_max). Get it where you accept, with a connection at hand and before
+/// [`Limits::connections_max`](super::Limits::connections_max). Get it where you accept, once there is a connection and before
 /// you start a task for it: while there is none, the loop accepts nothing more, and further connections wait in the system's
 /// queue. A loop that acquired permits in its tasks would accept all that come, until there are no descriptors left.
 ///

@@ -25,7 +25,7 @@ const ADDRESSES_MAX: usize = 4096;
 /// An address whose connections or requests are cut is told once in this time, with a count.
 const SPAN: Duration = Duration::from_secs(60);
 
-/// So many addresses are told in a span of their own; what is cut of others is told as one sum. An attack from
+/// So many addresses are reported one by one; for all others only the sum is reported. An attack from
 /// thousands of addresses does not fill a log.
 const TOLD_MAX: usize = 64;
 

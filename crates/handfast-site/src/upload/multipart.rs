@@ -23,7 +23,7 @@ const BOUNDARY_MAX: usize = 70;
 #[cfg(fuzzing)]
 pub(crate) const WAITING_MAX: usize = HEAD_MAX + BOUNDARY_MAX + 8;
 
-/// What comes in a form.
+/// The parts of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A part begins.

@@ -118,6 +118,6 @@ fn pick<T: Copy>(
 
 /// rustls rejects combinations without any suite or group.
 pub(crate) fn nothing_left(_: rustls::Error) -> Error {
-    let what = "cipher suite for the protocol versions and groups chosen";
+    let what = "cipher suite for the chosen protocol versions and groups";
     Error::new(Phase::Configure, ConfigurationCause::NothingLeft { what })
 }

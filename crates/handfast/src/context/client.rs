@@ -377,7 +377,7 @@ impl ClientContextBuilder {
                 builder.with_ech(mode)
             }
             Some(_) => {
-                let what = "protocol version with Encrypted Client Hello, which is of TLS 1.3,";
+                let what = "allowed protocol version with Encrypted Client Hello (TLS 1.3)";
                 let cause = ConfigurationCause::NothingLeft { what };
                 return Err(Error::new(Phase::Configure, cause));
             }

@@ -31,11 +31,10 @@ pub(super) fn explain(cause: &ConfigurationCause) -> Text {
             format!("unknown {what} `{}`", escape_control(name)),
         )
         .fix(format!("choose among {}", known.join(", "))),
-        ConfigurationCause::NothingLeft { what } => Text::new(
-            "nothing-left-to-negotiate",
-            format!("there is no {what} left to use"),
-        )
-        .fix("allow more, or choose values that fit together"),
+        ConfigurationCause::NothingLeft { what } => {
+            Text::new("nothing-left-to-negotiate", format!("there is no {what}"))
+                .fix("allow more, or choose values that fit together")
+        }
         ConfigurationCause::File { path, source } => Text::new(
             "file-unusable",
             format!(

@@ -139,7 +139,7 @@ impl fmt::Display for PlainProtocol {
 pub(super) fn not_tls_fix(protocol: Option<PlainProtocol>) -> String {
     use PlainProtocol as P;
     match protocol {
-        None => "check the host and the port: what answers there speaks something else".to_owned(),
+        None => "check the host and the port: another protocol is spoken there".to_owned(),
         Some(P::Http | P::Http09 | P::Http2) => {
             "use the port that speaks HTTPS: 443 is the usual one".to_owned()
         }

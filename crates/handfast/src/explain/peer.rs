@@ -107,7 +107,7 @@ pub(super) fn explain(cause: &PeerCause, seen: &Seen<'_>) -> Text {
             "use the server's DNS name: TLS does not send an IP address as the server name (RFC 6066, section 3)",
         ),
         PeerCause::NameUnrecognised => {
-            Text::new("name-unrecognised", "the server has no site of this name")
+            Text::new("name-unrecognised", "the server has no site with this name")
                 .fix("use a name that the server is configured for")
         }
         PeerCause::ProtocolViolation { what } => protocol_violation(what, seen),
@@ -155,7 +155,7 @@ fn refused_client_certificate(alert: Alert) -> &'static str {
             "use a certificate whose issuer the server trusts; send its intermediates, too"
         }
         ACCESS_DENIED => {
-            "the certificate is valid, and the server does not admit its owner: ask its operator"
+            "the certificate is valid, and the server does not allow its owner access: ask its operator"
         }
         DECRYPT_ERROR => "check that the key belongs to the certificate",
         _ => "see the server's log: it does not say what is wrong with the certificate",

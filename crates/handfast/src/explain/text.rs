@@ -1,4 +1,4 @@
-//! What an explanation is made from: where a cause was seen, and what is told of it.
+//! The input of an explanation: where a cause was seen, and its text.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ impl<'e> Seen<'e> {
     }
 }
 
-/// What is told of a cause.
+/// The text for a cause.
 pub(super) struct Text {
     id: &'static str,
     pub(super) what: String,

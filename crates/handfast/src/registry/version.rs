@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::judgement::Judgement;
 
-/// A protocol version as it stands on the wire, from the one that POODLE broke to today's.
+/// A protocol version as on the wire, from SSL 3 to TLS 1.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum WireVersion {

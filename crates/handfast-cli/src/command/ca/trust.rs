@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   handfast ca trust --dry-run                    what would be written and run
   handfast ca trust --store nss                  Chromium and Firefox alone: needs no root
-  handfast ca untrust                            all of it taken out again";
+  handfast ca untrust                            removed from all of them again";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -252,8 +252,8 @@ pub(crate) fn not_found(reasons: impl Iterator<Item = String>) -> Failure {
     Failure::new(
         code::TRUST_STORE,
         explanation.with_fix(
-            "install or start what has the store, or give clients the authority's certificate by an option \
-             of their own, as --cacert",
+            "install or start the program that has the store, or give clients the authority's certificate by an \
+             option of theirs, such as --cacert",
         ),
     )
 }

@@ -105,7 +105,7 @@ struct RequestArgs {
     /// Maximum number of redirects
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_redirs: usize,
-    /// A redirect with status 301 leaves a POST a POST
+    /// Keep the method POST after a redirect with status 301
     #[arg(long)]
     post301: bool,
     /// The same for status 302

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub(super) struct BodyArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// Put the data of -d and its kin into the URL's query (GET)
+    /// Put the data of -d and similar options into the URL's query (GET)
     #[arg(short = 'G', long)]
     get: bool,
     #[command(flatten)]

@@ -12,10 +12,10 @@ use crate::trust_args::{Limit, limit};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
-    /// Connect to ADDR when the URL says HOST:PORT; HOST may be `*`, -HOST:PORT takes an entry away
+    /// Connect to ADDR when the URL says HOST:PORT; HOST may be `*`; -HOST:PORT removes an entry
     #[arg(long, value_name = "HOST:PORT:ADDR", allow_hyphen_values = true)]
     resolve: Vec<Resolve>,
-    /// Connect to HOST2:PORT2 when the URL says HOST1:PORT1; empty is every one, or the same
+    /// Connect to HOST2:PORT2 when the URL says HOST1:PORT1; an empty HOST1 or PORT1 matches all, an empty HOST2 or PORT2 changes nothing
     #[arg(long, value_name = "HOST1:PORT1:HOST2:PORT2")]
     connect_to: Vec<ConnectTo>,
     /// Use IPv4 addresses only

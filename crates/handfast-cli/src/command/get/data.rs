@@ -1,4 +1,4 @@
-//! Bodies that are given as data: `-d` and its kin, in the order in which they were typed, and `-T`.
+//! Bodies that are given as data: `-d` and similar options, in the order in which they were typed, and `-T`.
 
 use std::fs;
 use std::io::{self, Read};

@@ -51,7 +51,7 @@ pub(super) struct OutputArgs {
     /// Request only the head (HEAD), and show it
     #[arg(short = 'I', long)]
     head: bool,
-    /// Also show the response's head, and the trailer fields behind its body
+    /// Also show the response's head, and the trailer fields after its body
     #[arg(short, long)]
     include: bool,
     /// If the status is 400 or more, write no output and exit with 22

@@ -18,7 +18,7 @@ pub(super) struct FieldArgs {
     /// Send this User-Agent; empty for none
     #[arg(short = 'A', long, value_name = "NAME")]
     user_agent: Option<String>,
-    /// Send this Referer; with `;auto` behind it, redirects send the URL they came from
+    /// Send this Referer; followed by `;auto`, redirects send the URL they came from
     #[arg(short = 'e', long, value_name = "URL")]
     referer: Option<String>,
 }

@@ -27,7 +27,7 @@ pub(super) struct ManyArgs {
     /// Take {a,b}, [1-9] and [a-z] in URLs as they are; otherwise they stand for several, and #1 in -o for the first of them
     #[arg(short = 'g', long)]
     globoff: bool,
-    /// After this, options and URLs stand for themselves: none of those before holds for them
+    /// Begin new options and URLs: the options before this do not apply to them
     #[arg(
         short = ':',
         long,

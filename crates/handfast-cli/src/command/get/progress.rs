@@ -1,5 +1,5 @@
-//! How far transfers are, on a terminal: a bar for each one that takes longer than half a second. What else is said on stderr
-//! meanwhile stands above the bars.
+//! How far transfers are, on a terminal: a bar for each one that takes longer than half a second. Other messages on stderr
+//! meanwhile stand above the bars.
 
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write as _};

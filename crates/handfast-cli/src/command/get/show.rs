@@ -25,7 +25,7 @@ pub(super) struct ShowArgs {
     /// After each transfer, write this to stdout; %{NAME} is one of curl's variables, `@FILE` is read
     #[arg(short = 'w', long, value_name = "FORMAT")]
     write_out: Option<String>,
-    /// Show what each transfer waited for, as bars, on stderr
+    /// Show the phases of each transfer as bars, on stderr
     #[arg(long)]
     timing: bool,
     /// Write a line of JSON about each transfer to FILE: verdict, bytes, end, TLS, times

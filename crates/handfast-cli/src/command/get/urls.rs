@@ -17,7 +17,7 @@ pub(super) struct UrlArgs(Vec<String>);
 /// Option, nothing, help.
 const OPTIONS: [(&str, (), &str); 2] = [
     ("urls", (), "URLs to fetch; https if there is no scheme"),
-    ("url", (), "The same as an option"),
+    ("url", (), "URL to fetch, as an option"),
 ];
 
 impl FromArgMatches for UrlArgs {
@@ -80,7 +80,7 @@ pub(super) struct ProtocolArgs {
     /// Take arguments from FILE too, in curl's syntax; `-` is stdin
     #[arg(short = 'K', long, value_name = "FILE")]
     config: Vec<PathBuf>,
-    /// Take none from the user's own file (`handfast/get` in the directory of configuration files)
+    /// Do not read the user's own file (`handfast/get` in the directory of configuration files)
     #[arg(short = 'q', long)]
     disable: bool,
 }

@@ -53,7 +53,7 @@ pub(super) fn event(event: &Event<'_>) {
     lines(event, &mut Lines(&mut on_stderr));
 }
 
-/// What is said of an event, line by line.
+/// The text for an event, line by line.
 pub(super) fn lines(event: &Event<'_>, out: &mut Lines<'_>) {
     match event {
         Event::Resolved {

@@ -24,9 +24,9 @@ Examples:
   handfast serve --basic-auth ann:file:hash .      with a password
   handfast serve --upload ./incoming ./public      files from clients, at /upload/
   handfast serve --log access.log --status 9443 .  log to a file, numbers at https://localhost:9443/
-  handfast serve --config handfast.toml --check    is this configuration right?
+  handfast serve --config handfast.toml --check    check a configuration
 
-Every option has a key in the configuration file, and takes its place: docs/configuration.md";
+Every option has a key in the configuration file, and overrides it: docs/configuration.md";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -1,4 +1,4 @@
-//! `serve --check`: is this configuration right? Not only the first problem is shown: first those of the file, then, if it has
+//! `serve --check`: checks a configuration. Not only the first problem is shown: first those of the file, then, if it has
 //! none, those of what it names. Nothing is created, and no address is listened on.
 
 use std::process::ExitCode;

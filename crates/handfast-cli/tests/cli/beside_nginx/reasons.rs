@@ -112,7 +112,7 @@ pub(super) const REASONS: &[Reason] = &[
         fits: |_, one| one.aspect == "Vary" && one.nginx == "none" && one.ours == "accept-encoding",
     },
     Reason {
-        title: "Media types of today",
+        title: "Current media types",
         text: "JavaScript is `text/javascript` (RFC 9239), also as a module; Markdown, CSV, web manifests and gzip have types of their own. nginx takes \
                them from a file of the distribution, which does not know these.",
         fits: |asked, one| {

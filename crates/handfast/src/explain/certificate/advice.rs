@@ -260,10 +260,10 @@ pub(super) fn fix(refused: &VerifyError, phase: Option<Phase>) -> String {
             "if this client is to be accepted, change what the application's check refuses".to_owned()
         }
         C::RefusedByApplication { .. } => format!(
-            "the certificate is valid: see what the application's check demands of a {holder}"
+            "the certificate is valid: see what the application's check requires of a {holder}"
         ),
         C::DistrustedKey => {
-            "take another authority: browsers withdrew their trust from this one".to_owned()
+            "use another authority: browsers withdrew their trust from this one".to_owned()
         }
         C::VerifiersDisagree { .. } => {
             "please report this, with the chain: one of the two verifiers has a fault".to_owned()

@@ -40,7 +40,7 @@ pub(super) fn configurations() -> Vec<Row> {
         (
             "nothing-left-to-negotiate",
             configure(ConfigurationCause::NothingLeft {
-                what: "cipher suite for the protocol versions and groups chosen",
+                what: "cipher suite for the chosen protocol versions and groups",
             }),
         ),
         (

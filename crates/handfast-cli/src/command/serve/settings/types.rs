@@ -94,7 +94,7 @@ pub(in crate::command::serve) struct Site {
     pub(in crate::command::serve) clients: Clients,
 }
 
-/// Limits on what is made of directories and files, the same for every site.
+/// Limits on listings and compression, the same for every site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::command::serve) struct FileLimits {
     pub(in crate::command::serve) entries_max: usize,

@@ -8,7 +8,7 @@ use handfast_https::server::Gauges;
 use super::super::log::Handle;
 use super::super::numbers::{Certificate, Numbers, Sums};
 
-/// What the status is made of.
+/// The numbers of the status page.
 #[derive(Clone)]
 pub(in super::super) struct Sources {
     pub(in super::super) numbers: Arc<Numbers>,
