@@ -45,6 +45,7 @@ exit_codes! {
     CONTENT_CODING = 61: "The reply's content coding cannot be decoded: `get --compressed`.",
     TOO_LARGE = 63: "The reply is larger than allowed: `get --max-filesize`, or a decompression bomb.",
     NO_TLS = 64: "TLS was required, and the server does not offer or refuses STARTTLS.",
+    LOGIN_DENIED = 67: "The URL has a user name or a password, and `get --disallow-username-in-url` forbids them.",
     CA_FILE = 77: "The trusted certificates or revocation lists cannot be used.",
     PINNED_KEY = 90: "The server's public key is not a pinned one.",
     HTTP2_STREAM = 92: "The server reset the HTTP/2 stream.",

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::Cli;
-use crate::command::get::expand;
+use crate::command::get::{Problem, absent, expand};
 use crate::nearest::nearest;
 use crate::{output, version};
 
@@ -73,7 +73,11 @@ fn with_files(mut args: Vec<OsString>) -> Vec<OsString> {
     };
     match expand(&args.split_off(2), get) {
         Ok(expanded) => args.extend(expanded),
-        Err(problem) => root.error(ErrorKind::Io, problem).exit(),
+        Err(Problem { what, code }) => {
+            // Nothing is left to do if it cannot be written.
+            let _ = root.error(ErrorKind::Io, what).print();
+            process::exit(code.into())
+        }
     }
     args
 }
@@ -100,12 +104,12 @@ fn separate_origin<'w>(words: &[&'w str]) -> Option<&'w str> {
     })
 }
 
-/// An error with the usage of `serve`.
-fn of_serve(kind: ErrorKind, message: String) -> clap::Error {
+/// An error with the usage of a command.
+fn of_command(name: &str, kind: ErrorKind, message: String) -> clap::Error {
     let mut root = Cli::command();
     root.build();
-    match root.find_subcommand_mut("serve") {
-        Some(serve) => serve.error(kind, message),
+    match root.find_subcommand_mut(name) {
+        Some(command) => command.error(kind, message),
         None => root.error(kind, message),
     }
 }
@@ -131,7 +135,7 @@ fn instead_of_missing(error: &clap::Error, words: &[&str]) -> Option<&'static st
 fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
     if let (ErrorKind::UnknownArgument, Some(origin)) = (error.kind(), separate_origin(words)) {
         let message = format!("--cors and its origin are one word: use --cors={origin}");
-        return of_serve(ErrorKind::UnknownArgument, message);
+        return of_command("serve", ErrorKind::UnknownArgument, message);
     }
     if error.kind() == ErrorKind::MissingRequiredArgument
         && let Some(tip) = instead_of_missing(&error, words)
@@ -156,6 +160,12 @@ fn better(mut error: clap::Error, words: &[&str]) -> clap::Error {
     error.remove(ContextKind::Suggested);
     let root = Cli::command();
     let command = command_of(&root, words);
+    if command.get_name() == "get"
+        && let Some((why, instead)) = absent(&typed)
+    {
+        let message = format!("curl's '{typed}' is not supported: {why}\n\n  tip: {instead}");
+        return of_command("get", ErrorKind::UnknownArgument, message);
+    }
     if suggested == ContextKind::SuggestedSubcommand {
         let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
         if let Some(near) = nearest(&typed, &names) {
@@ -244,6 +254,19 @@ mod tests {
         }
         let told = told("handfast serve --cors https://a.example www");
         assert!(told.contains("Usage: handfast serve"), "{told}");
+    }
+
+    #[test]
+    fn options_of_curl_that_are_not_there_are_told_with_what_to_use() {
+        for (line, says) in [
+            ("handfast get --http3 https://a", "HTTP/2 or HTTP/1.1"),
+            ("handfast get -s --doh-url=https://b https://a", "--resolve"),
+            ("handfast get -sl ftp://a", "curl's '-l'"),
+        ] {
+            let told = told(line);
+            assert!(told.contains("tip: ") && told.contains(says), "{told}");
+            assert!(told.contains("Usage: handfast get"), "{told}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "sha256//BASE64|FILE")]
     pinnedpubkey: Option<String>,
     /// Check certificates against the certificate revocation lists in FILE (repeatable)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "crlfile", value_name = "FILE")]
     pub(crate) crl: Vec<PathBuf>,
     /// What to do with an expired revocation list
     #[arg(long, value_name = "POLICY", default_value = "hard")]

@@ -41,6 +41,9 @@ pub enum Step {
     ReadHttp2Request,
     /// Read until the client ends.
     ReadToEnd,
+    /// Read requests of HTTP/1.1 until the client ends; after each, the steps that this function has for its text and for
+    /// the number of requests that the server has had before.
+    Answer(fn(&str, usize) -> Vec<Self>),
     /// Send these bytes in as few records as possible.
     Send(Vec<u8>),
     /// Send each byte in a separate record, with a pause after each.
@@ -165,6 +168,7 @@ pub struct Served {
 struct Shared {
     stopped: AtomicBool,
     connections: AtomicUsize,
+    answered: AtomicUsize,
     received: Mutex<Vec<u8>>,
 }
 
@@ -250,14 +254,26 @@ impl Player<'_> {
     fn step(&mut self, step: &Step) -> io::Result<()> {
         match step {
             Step::ReadHead => self.read_head().map(drop),
-            Step::ReadRequest => self.read_request(),
-            Step::Read(count) => self.read(*count),
+            Step::ReadRequest => self.read_request().map(drop),
+            Step::Read(count) => self.read(*count).map(drop),
             Step::ReadHttp2Request => self.read_http2_request(),
             Step::ReadToEnd => {
                 while self.more().is_ok() {}
                 self.take(self.pending.len());
                 Ok(())
             }
+            Step::Answer(steps) => loop {
+                let request = self.read_request()?;
+                let number = self.shared.answered.fetch_add(1, Ordering::Relaxed);
+                let steps = steps(&request, number);
+                steps.iter().try_for_each(|step| self.step(step))?;
+                if steps.iter().any(|step| matches!(step, Step::Reset)) {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                if steps.iter().any(|step| matches!(step, Step::Fin)) {
+                    return Ok(());
+                }
+            },
             Step::Send(bytes) => self.send_plaintext(bytes),
             Step::ByteByByte(bytes, pause) => bytes.iter().try_for_each(|byte| {
                 self.send_plaintext(&[*byte])?;
@@ -285,12 +301,11 @@ impl Player<'_> {
         }
     }
 
-    fn read(&mut self, count: usize) -> io::Result<()> {
+    fn read(&mut self, count: usize) -> io::Result<String> {
         while self.pending.len() < count {
             self.more()?;
         }
-        self.take(count);
-        Ok(())
+        Ok(self.take(count))
     }
 
     /// Reads a head, and returns it in lower case.
@@ -306,7 +321,8 @@ impl Player<'_> {
         }
     }
 
-    fn read_request(&mut self) -> io::Result<()> {
+    /// Reads a request, and returns it: its head in lower case.
+    fn read_request(&mut self) -> io::Result<String> {
         let head = self.read_head()?;
         if head.contains("\r\nexpect: 100-continue\r\n") {
             self.send_plaintext(b"HTTP/1.1 100 Continue\r\n\r\n")?;
@@ -316,12 +332,11 @@ impl Player<'_> {
             while !self.pending.ends_with(b"0\r\n\r\n") {
                 self.more()?;
             }
-            self.take(self.pending.len());
-            return Ok(());
+            return Ok(head + &self.take(self.pending.len()));
         }
         let length = head.split("\r\ncontent-length: ").nth(1);
         let length = length.and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        self.read(length.unwrap_or(0))
+        Ok(head + &self.read(length.unwrap_or(0))?)
     }
 
     fn send_plaintext(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -333,13 +348,15 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn take(&mut self, count: usize) {
+    /// Consumes what was read, and returns it as text.
+    fn take(&mut self, count: usize) -> String {
         let taken: Vec<u8> = self.pending.drain(..count).collect();
         let received = &self.shared.received;
         received
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend(taken);
+            .extend(&taken);
+        String::from_utf8_lossy(&taken).into_owned()
     }
 
     /// Reads some more plaintext; an error when there is none.

@@ -1,5 +1,6 @@
 //! `handfast get`: fetches, and reports whether the response is complete. Flags and exit codes are curl's.
 
+mod absent;
 mod accepted;
 mod arguments;
 mod body;
@@ -11,6 +12,7 @@ mod cookies;
 mod credentials;
 mod data;
 mod destination;
+mod etag;
 mod fetch;
 mod fields;
 mod form;
@@ -66,8 +68,9 @@ use self::turns::Turns;
 use crate::failure::{Failure, code};
 use crate::output;
 
+pub(crate) use self::absent::absent;
 pub(crate) use self::arguments::Args;
-pub(crate) use self::config_file::expand;
+pub(crate) use self::config_file::{Problem, expand};
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let result = fetch_all(args);

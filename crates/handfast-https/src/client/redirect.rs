@@ -32,7 +32,9 @@ pub(super) fn next(
     if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = headers.get(LOCATION) else {
+    // An empty one would lead to the same URL: it is meant for none, and curl and browsers take it so.
+    let location = headers.get(LOCATION).filter(|value| !value.is_empty());
+    let Some(location) = location else {
         return Ok(None);
     };
     let text = as_text(location.as_bytes());
@@ -172,6 +174,7 @@ mod tests {
         }
         assert!(redirected(Method::GET, 304, "other").unwrap().is_none());
         assert!(redirected(Method::GET, 300, "other").unwrap().is_none());
+        assert!(redirected(Method::GET, 302, "").unwrap().is_none());
     }
 
     #[test]

@@ -1,8 +1,4 @@
-//! curl's options that scripts carry and that mean nothing here, and those that are refused with the reason.
-
-use handfast::Explanation;
-
-use crate::failure::{Failure, code};
+//! curl's options that scripts carry and that mean nothing here.
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Accepted for scripts, without effect")]
@@ -20,33 +16,21 @@ pub(super) struct AcceptedArgs {
     #[arg(long, value_name = "SECONDS")]
     keepalive_time: Option<u32>,
     /// TLS is always required
-    #[arg(long)]
+    #[arg(long, alias = "ssl")]
     ssl_reqd: bool,
     /// NPN is not spoken
     #[arg(long)]
     no_npn: bool,
-    #[arg(long, hide = true)]
-    ignore_content_length: bool,
-    #[arg(long = "http0.9", hide = true)]
-    http0_9: bool,
-}
-
-impl AcceptedArgs {
-    /// Refuses what would make a response that was cut off look complete.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let (option, why) = match (self.ignore_content_length, self.http0_9) {
-            (true, _) => (
-                "--ignore-content-length",
-                "without the length a response that was cut off looks complete",
-            ),
-            (_, true) => (
-                "--http0.9",
-                "HTTP/0.9 has no head: anything that a server sends would be a response",
-            ),
-            _ => return Ok(()),
-        };
-        let what = format!("{option} is not supported: {why}");
-        let explanation = Explanation::new("usage", what).with_fix("leave it out");
-        Err(Failure::new(code::USAGE, explanation))
-    }
+    /// Without a scheme it is https
+    #[arg(long, value_name = "SCHEME", value_parser = ["https"])]
+    proto_default: Option<String>,
+    /// Heads are coloured on a terminal; see --color
+    #[arg(long, alias = "no-styled-output")]
+    styled_output: bool,
+    /// The head of a proxy's response to CONNECT is never shown
+    #[arg(long)]
+    suppress_connect_headers: bool,
+    /// Bodies are never converted
+    #[arg(short = 'B', long)]
+    use_ascii: bool,
 }

@@ -11,12 +11,13 @@ use http::header::{EXPECT, HeaderName};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::accepted::AcceptedArgs;
-use super::body::{Body, BodyArgs};
+use super::body::{Body, BodyArgs, with_query};
 use super::condition::{Condition, ConditionArgs};
 use super::connection::ConnectionArgs;
 use super::cookies::CookieArgs;
 use super::credentials::{CredentialArgs, Credentials};
 use super::destination::{Name, OutputArgs, Target};
+use super::etag::EtagArgs;
 use super::fields::{Defaults, FieldArgs};
 use super::globs::{Expanded, Glob};
 use super::integrity::IntegrityArgs;
@@ -33,7 +34,8 @@ use crate::proxy_args::ProxyArgs;
 use crate::trust_args::{Limit, TrustArgs};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+// As in curl, an option that is given twice counts the second time.
+#[command(version, args_override_self = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     urls: UrlArgs,
@@ -54,9 +56,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(super) protocols: ProtocolArgs,
     #[command(flatten)]
-    accepted: AcceptedArgs,
+    _accepted: AcceptedArgs,
     #[command(flatten)]
     condition: ConditionArgs,
+    #[command(flatten)]
+    pub(super) etag: EtagArgs,
     #[command(flatten)]
     fields: FieldArgs,
     #[command(flatten)]
@@ -201,7 +205,6 @@ impl Args {
     /// What is to be fetched. Reads the files of `-d @FILE` and `-H @FILE`.
     pub(super) fn plan(&self) -> Result<Plan<'_>, Failure> {
         self.protocols.check(self.redirects_max().is_some())?;
-        self.accepted.check()?;
         let body = self.body.body()?;
         if self.output.asks_for_head() && body.is_sent() {
             return Err(Failure::usage(
@@ -216,10 +219,12 @@ impl Args {
         })?;
         self.cookies
             .put_into(&mut headers, |name| typed_names.contains(name))?;
+        self.etag.put_into(&mut headers)?;
         let globs = self.urls.iter().map(|typed| self.many.glob(typed));
         Ok(Plan {
             args: self,
             body,
+            query: self.body.query()?,
             headers,
             typed_names,
             credentials: self.credentials.credentials()?,
@@ -249,6 +254,8 @@ impl Args {
 pub(super) struct Plan<'a> {
     args: &'a Args,
     body: Body,
+    /// What is added to the query of each URL.
+    query: Option<String>,
     headers: HeaderMap,
     /// Names of fields that were given or left out on purpose.
     typed_names: Vec<HeaderName>,
@@ -296,6 +303,11 @@ impl Plan<'_> {
     fn job(&self, number: usize, expanded: &Expanded) -> Result<Job, Failure> {
         let args = self.args;
         let url = self.body.url(with_scheme(&expanded.url)?, number);
+        let url = match &self.query {
+            Some(query) => with_query(&url, query),
+            None => url,
+        };
+        args.credentials.check_url(&url)?;
         let method = args.method(&self.body, number)?;
         let mut request = args.protocols.request(method, &url)?;
         self.credentials.put_into(&mut request)?;

@@ -5,7 +5,7 @@ use handfast_https::client::Request;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode, utf8_percent_encode};
 
-use super::data::DataArgs;
+use super::data::{DataArgs, encoded};
 use super::form::FormArgs;
 use super::pieces::{Piece, upload};
 use crate::failure::Failure;
@@ -18,6 +18,9 @@ pub(super) struct BodyArgs {
     /// Put the data of -d and similar options into the URL's query (GET)
     #[arg(short = 'G', long)]
     get: bool,
+    /// Add this to the query of each URL, as --data-urlencode; +TEXT as it is (repeatable)
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
+    url_query: Vec<String>,
     #[command(flatten)]
     form: FormArgs,
     /// Upload FILE (PUT); `-` is stdin; the file's name is added to a URL that ends with `/`
@@ -42,6 +45,19 @@ pub(super) enum Body {
 impl BodyArgs {
     pub(super) fn is_json(&self) -> bool {
         self.data.is_json()
+    }
+
+    /// What is added to the query of each URL. Reads the files of `--url-query NAME@FILE`.
+    pub(super) fn query(&self) -> Result<Option<String>, Failure> {
+        let pieces = self
+            .url_query
+            .iter()
+            .map(|text| match text.strip_prefix('+') {
+                Some(text) => Ok(text.to_owned()),
+                None => Ok(query(&encoded(text)?)),
+            });
+        let pieces = pieces.collect::<Result<Vec<_>, Failure>>()?;
+        Ok((!pieces.is_empty()).then(|| pieces.join("&")))
     }
 
     /// The body. Reads the files of `-d @FILE`.
@@ -80,6 +96,20 @@ fn query(data: &[u8]) -> String {
         query.extend(percent_encode(chunk.invalid(), NON_ALPHANUMERIC));
     }
     query
+}
+
+/// The URL with this behind its query.
+pub(super) fn with_query(url: &str, data: &str) -> String {
+    let (front, fragment) = match url.split_once('#') {
+        Some((front, fragment)) => (front, format!("#{fragment}")),
+        None => (url, String::new()),
+    };
+    let sign = match front.split_once('?') {
+        None => "?",
+        Some((_, "")) => "",
+        Some(_) => "&",
+    };
+    format!("{front}{sign}{}{fragment}", data.replace('#', "%23"))
 }
 
 /// What stays as it is in a file's name within a URL.
@@ -136,17 +166,10 @@ impl Body {
                 Some(_) => url,
             };
         }
-        let Self::Query(data) = self else { return url };
-        let (front, fragment) = match url.split_once('#') {
-            Some((front, fragment)) => (front, format!("#{fragment}")),
-            None => (url.as_str(), String::new()),
-        };
-        let sign = match front.split_once('?') {
-            None => "?",
-            Some((_, "")) => "",
-            Some(_) => "&",
-        };
-        format!("{front}{sign}{}{fragment}", data.replace('#', "%23"))
+        match self {
+            Self::Query(data) => with_query(&url, data),
+            _ => url,
+        }
     }
 
     /// The request with this number, with its body.

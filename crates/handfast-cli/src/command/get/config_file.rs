@@ -9,6 +9,8 @@ use clap::{ArgAction, Command};
 use directories::BaseDirs;
 use handfast::escape_control;
 
+use crate::failure::code;
+
 /// The user's own file, in the directory of configuration files (`~/.config` on Linux).
 const OWN: [&str; 2] = ["handfast", "get"];
 
@@ -18,11 +20,27 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Files that name others: so deep, and no deeper, that one which names itself ends.
 const DEPTH_MAX: usize = 8;
 
+/// What is wrong with a file of arguments, in words, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) what: String,
+    pub(crate) code: u8,
+}
+
+impl Problem {
+    fn malformed(what: String) -> Self {
+        Self {
+            what,
+            code: code::USAGE,
+        }
+    }
+}
+
 /// What the arguments of `get` are with those of files in their place; what is wrong with a file otherwise.
 ///
 /// `args` are those after the command's name. The arguments of the user's own file come first, so that others count more;
 /// with `-q` it is left out.
-pub(crate) fn expand(args: &[OsString], command: &Command) -> Result<Vec<OsString>, String> {
+pub(crate) fn expand(args: &[OsString], command: &Command) -> Result<Vec<OsString>, Problem> {
     let mut expanded = Vec::new();
     let leaves_own = walk(args, command).any(|word| {
         matches!(&word, Word::Flag(text) if text.as_os_str() == "--disable" || text.as_os_str() == "-q")
@@ -45,7 +63,7 @@ fn expand_into(
     command: &Command,
     depth: usize,
     expanded: &mut Vec<OsString>,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     for word in walk(args, command) {
         match word {
             Word::File(file) => expand_file(&file, command, depth + 1, expanded)?,
@@ -61,19 +79,22 @@ fn expand_file(
     command: &Command,
     depth: usize,
     expanded: &mut Vec<OsString>,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let shown = escape_control(&file.to_string_lossy()).into_owned();
     if depth > DEPTH_MAX {
-        return Err(format!(
-            "{shown}: {DEPTH_MAX} files name one another with -K"
-        ));
+        let what = format!("{shown}: {DEPTH_MAX} files name one another with -K");
+        return Err(Problem::malformed(what));
     }
     let text = read(file).map_err(|error| {
         let error = crate::failure::plain(&error);
-        format!("{shown} cannot be read: {error}")
+        Problem {
+            what: format!("{shown} cannot be read: {error}"),
+            code: code::READ,
+        }
     })?;
-    let args =
-        arguments(&text).map_err(|(line, problem)| format!("{shown}, line {line}: {problem}"))?;
+    let args = arguments(&text).map_err(|(line, problem)| {
+        Problem::malformed(format!("{shown}, line {line}: {problem}"))
+    })?;
     expand_into(&args, command, depth, expanded)
 }
 
@@ -163,6 +184,10 @@ fn walk<'a>(args: &'a [OsString], command: &'a Command) -> impl Iterator<Item = 
                         Some(value) => Word::Pair(option, value.clone()),
                         None => Word::Other(option),
                     },
+                    // Of two signs clap takes the first away; curl has no sign there that means anything.
+                    behind if behind.starts_with('=') => {
+                        Word::Other(format!("-{letter}={behind}").into())
+                    }
                     behind => Word::Other(format!("-{letter}{behind}").into()),
                 });
                 break;
@@ -327,6 +352,9 @@ mod tests {
         fs::write(&itself, format!("config = \"{name}\"\n")).unwrap();
         let args = ["-q", "-K", name].map(OsString::from);
         assert!(expand(&args, command).is_err());
+        let signs = ["-q", "-sd=a", "-d", "=b"].map(OsString::from);
+        let expanded = expand(&signs, command).unwrap();
+        assert_eq!(words(&expanded), ["-q", "-s", "-d==a", "-d", "=b"]);
         let none = ["-q", "-K", "/none/such"].map(OsString::from);
         assert!(expand(&none, command).is_err());
     }

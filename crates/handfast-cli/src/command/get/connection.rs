@@ -45,10 +45,10 @@ pub(super) struct ConnectionArgs {
     #[arg(long, value_name = "SECONDS", value_parser = limit)]
     pub(super) connect_timeout: Option<Limit>,
     /// Use HTTP/1.1 only
-    #[arg(long = "http1.1")]
+    #[arg(long = "http1.1", overrides_with = "http2")]
     pub(super) http1_1: bool,
     /// Offer HTTP/2, then HTTP/1.1 (the default)
-    #[arg(long, conflicts_with = "http1_1")]
+    #[arg(long, alias = "http2-prior-knowledge", overrides_with = "http1_1")]
     pub(super) http2: bool,
     /// If the handshake fails, do not open further connections to find out why
     #[arg(long)]

@@ -15,7 +15,7 @@ use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
 
 use super::data::unreadable;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::passphrase::prompt;
 use crate::secret::Secret;
 
@@ -54,6 +54,9 @@ pub(super) struct CredentialArgs {
     /// With -L, also send credentials and cookies to other origins that a redirect leads to
     #[arg(long)]
     pub(super) location_trusted: bool,
+    /// Refuse URLs with a user name or a password in them
+    #[arg(long)]
+    disallow_username_in_url: bool,
 }
 
 /// The credentials, once they are known.
@@ -73,6 +76,21 @@ pub(super) struct Credentials {
 type WhenAsked = fn(&str, &str) -> DigestCredentials;
 
 impl CredentialArgs {
+    /// Refuses credentials in this URL, if there may be none.
+    pub(super) fn check_url(&self, url: &str) -> Result<(), Failure> {
+        let (_, rest) = url.split_once("://").unwrap_or_default();
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if !self.disallow_username_in_url || !authority.contains('@') {
+            return Ok(());
+        }
+        let mut failure = Failure::usage(
+            "the URL has a user name in it, and --disallow-username-in-url forbids that",
+            "give user name and password with -u, or in a file with --netrc-file",
+        );
+        failure.code = code::LOGIN_DENIED;
+        Err(failure)
+    }
+
     /// Reads `.netrc`, and asks for a password.
     pub(super) fn credentials(&self) -> Result<Credentials, Failure> {
         let when_asked: Option<WhenAsked> = match (self.anyauth, self.digest) {

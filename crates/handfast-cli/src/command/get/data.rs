@@ -159,7 +159,7 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b' ');
 
-fn encoded(text: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn encoded(text: &str) -> Result<Vec<u8>, Failure> {
     let (name, value) = match (text.split_once('='), text.split_once('@')) {
         (Some((name, value)), _) => (name, value.as_bytes().to_vec()),
         (None, Some((name, file))) => (name, read(file)?),

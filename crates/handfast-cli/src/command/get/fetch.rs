@@ -140,6 +140,7 @@ async fn fetch(
         }
         let mut response = sent.map_err(explained)?;
         recorder.transfer().responding(&response);
+        args.etag.save(&response)?;
         if job.request.is_repeatable()
             && let Some(wait) = retries.after_reply(response.status(), response.headers())
         {
@@ -296,7 +297,7 @@ async fn fetch(
             Err(error) => return keep(sink, explained(error)),
         }
     }
-    sink.complete(&finished.whole).map_err(explained)?;
+    recorder.transfer().file = sink.complete(&finished.whole).map_err(explained)?;
     part.replace(None);
     if !args.is_silent() {
         outcome::remark(&finished);

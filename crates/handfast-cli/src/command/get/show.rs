@@ -23,7 +23,7 @@ use crate::output::{self, ColourWhen};
 #[command(next_help_heading = "Reports")]
 pub(super) struct ShowArgs {
     /// After each transfer, write this to stdout; %{NAME} is one of curl's variables, `@FILE` is read
-    #[arg(short = 'w', long, value_name = "FORMAT")]
+    #[arg(short = 'w', long, value_name = "FORMAT", allow_hyphen_values = true)]
     write_out: Option<String>,
     /// Show the phases of each transfer as bars, on stderr
     #[arg(long)]

@@ -115,11 +115,11 @@ impl Sink {
         }
     }
 
-    /// The body is complete.
-    pub(super) fn complete(self, whole: &Whole) -> Result<(), Error> {
+    /// The body is complete: the file that has it.
+    pub(super) fn complete(self, whole: &Whole) -> Result<Option<PathBuf>, Error> {
         match self {
-            Self::Stdout(_) => Ok(()),
-            Self::File(download) => download.complete(whole).map(|_| ()),
+            Self::Stdout(_) => Ok(None),
+            Self::File(download) => download.complete(whole).map(Some),
         }
     }
 

@@ -1,9 +1,8 @@
-//! Challenges of Digest authentication beside curl, limits on the rate, and arguments from files.
+//! Challenges of Digest authentication, limits on the rate, and arguments from files.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use handfast_testbed::launch::Program;
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
@@ -34,40 +33,6 @@ fn answers(requests: &str) -> Vec<Vec<String>> {
         all
     };
     fields.map(parameters).collect()
-}
-
-#[test]
-fn challenges_are_answered_as_by_curl() {
-    let fixture = Fixture::new();
-    if Program::new("curl").is_none() {
-        return;
-    }
-    let digest = "www-authenticate: Digest realm=\"a\", qop=\"auth\", nonce=\"n1\", opaque=\"o\", algorithm=SHA-256\r\n";
-    let old = "www-authenticate: Digest realm=\"a b\", nonce=\"n1\"\r\n";
-    let basic = "www-authenticate: Basic realm=\"a\"\r\n";
-    for (args, fields, last) in [
-        (&["--digest", "-u", "ann:s3cret"][..], digest, OK),
-        (&["--digest", "-u", "ann:s3cret", "-d", "data"], digest, OK),
-        (&["--digest", "-u", "ann:s3cret"], old, OK),
-        (&["--anyauth", "-u", "ann:s3cret"], digest, OK),
-        (&["--anyauth", "-u", "ann:s3cret"], basic, OK),
-    ] {
-        let results = ["ours", "curl"].map(|name| {
-            let server = fixture.misbehaving().serve([
-                Step::ReadRequest,
-                challenge(fields),
-                Step::ReadRequest,
-                Step::send(last),
-            ]);
-            let program = fixture.client(name).arg("-sS");
-            let finished = program.args(args).arg(server.url("/path?q=1")).run();
-            assert_eq!(finished.out(), "yes", "{name} {args:?}: {finished}");
-            assert!(!finished.err().contains("s3cret"));
-            (code(&finished), answers(&server.received_text()))
-        });
-        assert_eq!(results[0], results[1], "{args:?}");
-        assert_eq!(results[0].1.len(), 1, "{results:?}");
-    }
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! `-b`, `-c`, `-j`: cookies along redirects and URLs, beside curl, and the file that keeps them.
+//! `-b`, `-c`: to whom cookies are sent, and the file that keeps them.
 
 use std::fs;
 use std::path::Path;
 
-use handfast_testbed::launch::Program;
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
@@ -48,67 +47,6 @@ fn kept(file: &Path) -> Vec<String> {
     let mut lines: Vec<_> = lines.map(str::to_owned).collect();
     lines.sort();
     lines
-}
-
-#[test]
-fn cookies_are_kept_and_sent_as_by_curl() {
-    let fixture = Fixture::new();
-    let Some(_) = Program::new("curl") else {
-        return;
-    };
-    let loaded = "localhost\tFALSE\t/\tTRUE\t4102444800\told\t0\n\
-        localhost\tFALSE\t/\tTRUE\t0\tlogin\t7\n\
-        #HttpOnly_other.example\tFALSE\t/x\tFALSE\t4102444800\telsewhere\t8\n";
-    for args in [&[][..], &["-j"], &["-b", "typed=1"]] {
-        let mut results = Vec::new();
-        for name in ["ours", "curl"] {
-            let server = fixture.misbehaving().serve([
-                Step::ReadHead,
-                redirect(
-                    "/dir/two",
-                    "set-cookie: a=1; Path=/\r\nset-cookie: s=2; Path=/dir; Secure; HttpOnly\r\n\
-                     set-cookie: gone=3; Path=/; Max-Age=0\r\nset-cookie: no=4; Domain=other.example\r\n",
-                ),
-                Step::ReadHead,
-                ok("Set-Cookie: a=5; path=/; expires=Fri, 31 Dec 2100 23:59:59 GMT\r\nset-cookie: old=; max-age=-1; path=/\r\n"),
-                Step::ReadHead,
-                // Without a path curl 7 keeps it for `/dir/`, and not for `/dir` (RFC 6265, section 5.1.4).
-                ok("set-cookie: here=6; path=/dir\r\n"),
-            ]);
-            let jar = fixture.write(&format!("{name}.jar"), loaded);
-            let program = fixture.client(name).arg("-sS");
-            let finished = program
-                .args(["-L", "-b"])
-                .arg(&jar)
-                .arg("-c")
-                .arg(&jar)
-                .args(args)
-                .args([server.url("/one/x"), server.url("/dir/three")])
-                .run();
-            assert_eq!(code(&finished), 0, "{finished}");
-            results.push((sent(&server.received_text()), kept(&jar)));
-        }
-        assert_eq!(results[0], results[1], "{args:?}");
-        assert_eq!(results[0].0.len(), 3, "{results:?}");
-    }
-}
-
-#[test]
-fn a_field_of_h_takes_precedence_over_typed_cookies_as_with_curl() {
-    let fixture = Fixture::new();
-    if Program::new("curl").is_none() {
-        return;
-    }
-    for (field, expected) in [("Cookie:", None), ("Cookie: y=2", Some("y=2"))] {
-        for name in ["ours", "curl"] {
-            let server = fixture.misbehaving().serve([Step::ReadHead, ok("")]);
-            let program = fixture.client(name).args(["-sS", "-b", "x=1", "-H", field]);
-            let finished = program.arg(server.url("/")).run();
-            assert_eq!(code(&finished), 0, "{finished}");
-            let sent = sent(&server.received_text()).concat();
-            assert_eq!(sent.first().map(String::as_str), expected, "{name} {field}");
-        }
-    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Several URLs in one `handfast get`: patterns, several at once, `--next`.
+//! Several URLs in one `handfast get`: several at once, failures among them, `--next`.
 
 use std::fs;
 use std::time::Duration;
 
-use handfast_testbed::launch::{Program, Running};
+use handfast_testbed::launch::Running;
 use handfast_testbed::misbehaving::{Step, http2};
 
 use super::code;
@@ -47,64 +47,6 @@ impl Files {
 
 fn text(number: usize) -> String {
     format!("file {number}\n")
-}
-
-#[test]
-fn urls_that_stand_for_several_are_expanded_as_by_curl() {
-    let fixture = Fixture::new();
-    let files = Files::serve(&fixture);
-    for (options, path, names) in [
-        (&[][..], "/[01-03]", &[][..]),
-        (
-            &["-o", "#1_#2"],
-            "/{01,02}?[a-b]",
-            &["01_a", "01_b", "02_a", "02_b"],
-        ),
-        (&["-o", "n#1"], "/[01-10:4]", &["n01", "n05", "n09"]),
-        (&["-O"], "/[59-60]", &["59", "60"]),
-        (&["-g"], "/[01]", &[]),
-        (
-            &["-w", "%{urlnum} %{http_code} %{num_connects}\\n"],
-            "/{01,nothing,02}",
-            &[],
-        ),
-        (&["-f"], "/{nothing,01}", &[]),
-        (&["-f"], "/{01,nothing}", &[]),
-        (&["-f", "--fail-early"], "/{nothing,01}", &[]),
-        (&["-f", "-Z"], "/{nothing,01}", &[]),
-        (&[], "/[3-1]", &[]),
-        (&[], "/{01", &[]),
-    ] {
-        let Some(curl) = Program::new("curl") else {
-            return;
-        };
-        let curl = curl.args(["-q", "-s", "--cacert"]).arg(&fixture.ca);
-        let ours = fixture.program("get").args(fixture.trust()).arg("-s");
-        let url = format!("{}{path}", files.base);
-        let [(curl, curls), (ours, ours_)] = [curl, ours].map(|program| {
-            let directory = tempfile::tempdir_in(fixture.directory()).unwrap();
-            let finished = program
-                .args(["--output-dir".as_ref(), directory.path().as_os_str()])
-                .args(options)
-                .arg(&url)
-                .run();
-            let mut found: Vec<_> = fs::read_dir(directory.path())
-                .unwrap()
-                .map(|entry| {
-                    let path = entry.unwrap().path();
-                    let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                    (name, fs::read(path).unwrap())
-                })
-                .collect();
-            found.sort();
-            (finished, found)
-        });
-        assert_eq!(ours.out(), curl.out(), "{options:?} {path} {ours}");
-        assert_eq!(code(&ours), code(&curl), "{options:?} {path} {ours}");
-        assert_eq!(ours_, curls, "{options:?} {path}");
-        let found: Vec<_> = ours_.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(found, names, "{options:?} {path}");
-    }
 }
 
 #[test]

@@ -7,13 +7,13 @@ use handfast_testbed::launch::{Finished, Program};
 
 use crate::common::Fixture;
 
-mod as_curl;
 mod bodies;
 mod challenges;
 mod codes;
 mod compressed;
 mod cookies;
-mod destinations;
+#[cfg(unix)]
+mod curl;
 mod endings;
 mod faults;
 mod integrity;
@@ -22,7 +22,6 @@ mod interrupted;
 #[cfg(unix)]
 mod manners;
 mod many;
-mod places;
 mod plain_http;
 mod proxy;
 mod ranges;
@@ -40,15 +39,6 @@ impl Fixture {
     /// `handfast get` that trusts the PKI alone.
     fn get<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Finished {
         self.run("get", args)
-    }
-
-    /// `handfast get`, or curl without its user's configuration; either trusts the PKI alone.
-    fn client(&self, name: &str) -> Program {
-        match name {
-            "curl" => Program::new("curl").unwrap().arg("-q"),
-            _ => self.program("get"),
-        }
-        .args(self.trust())
     }
 
     /// The key, encrypted with the password by OpenSSL, in a file of this name.

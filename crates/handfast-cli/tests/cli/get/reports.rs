@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use handfast_testbed::launch::Program;
 use handfast_testbed::misbehaving::{Served, Step};
 use serde_json::Value;
 
@@ -36,94 +35,6 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
-}
-
-#[test]
-fn formats_give_what_curl_gives() {
-    let fixture = Fixture::new();
-    let table: &[(&[&str], &str)] = &[
-        (
-            &[],
-            "%{http_code} %{response_code} %{num_redirects} %{redirect_url}",
-        ),
-        (
-            &["-L"],
-            "%{http_code} %{num_redirects} [%{redirect_url}] %{url} %{url_effective}",
-        ),
-        (
-            &["-L"],
-            "%{size_download} %{size_header} %{num_headers} %{num_connects} %{urlnum}",
-        ),
-        (
-            &["-L"],
-            "%{http_version} %{scheme} %{method} %{exitcode} %{content_type} %{remote_ip}",
-        ),
-        (
-            &["-L"],
-            "%header{x-two}|%header{absent}|%%|\\n\\t\\q%{ssl_verify_result}%{num_certs}%{|",
-        ),
-        (
-            &["-d", "abc", "-e", "https://r/"],
-            "%{size_upload} %{referer} %{method} %{local_ip}",
-        ),
-        (
-            &["-o", "/dev/null"],
-            "%{filename_effective} %{http_connect} %{proxy_ssl_verify_result}",
-        ),
-        (&[], "a%{onerror}b"),
-        (&["-f"], "%{stderr}to stderr %{stdout}to stdout"),
-    ];
-    for (args, format) in table {
-        let Some(curl) = Program::new("curl") else {
-            return;
-        };
-        let curl = curl.args(["-q", "-s", "--cacert"]).arg(&fixture.ca);
-        let ours = fixture.program("get").args(fixture.trust()).arg("-s");
-        let [(curl, curl_port), (ours, our_port)] = [curl, ours].map(|program| {
-            let server = redirecting(&fixture);
-            let program = program.args(*args).args(["-w", *format]);
-            let finished = program.arg(server.url("/a")).run();
-            (finished, format!(":{}/", server.address().port()))
-        });
-        assert_eq!(curl.code, ours.code, "{format} {ours}");
-        for (curl, ours) in [(curl.out(), ours.out()), (curl.err(), ours.err())] {
-            assert_eq!(
-                ours.replace(&our_port, ":P/"),
-                curl.replace(&curl_port, ":P/"),
-                "{format}"
-            );
-        }
-    }
-}
-
-#[test]
-fn failures_are_reported_as_curl_reports_them() {
-    let fixture = Fixture::new();
-    let format = "%{http_code} %{exitcode} %{onerror}%{size_download} %{num_connects} %{ssl_verify_result}\\n";
-    let Some(curl) = Program::new("curl") else {
-        return;
-    };
-    let curl = curl
-        .args(["-q", "-s", "-w", format, "--cacert"])
-        .arg(&fixture.ca);
-    let ours = fixture
-        .program("get")
-        .args(fixture.trust())
-        .args(["-s", "-w", format]);
-    let told = [curl, ours].map(|program| {
-        let server = truncating(&fixture);
-        // Nothing listens on port 1.
-        let urls = [server.url("/"), "https://localhost:1/".to_owned()];
-        program.args(urls).run()
-    });
-    let [curl, ours] = told;
-    assert_eq!(ours.out(), curl.out());
-    assert_eq!(ours.code, curl.code);
-    // A certificate that is not trusted: OpenSSL's number for it.
-    let server = truncating(&fixture);
-    let other = Fixture::new();
-    let refused = other.get(["-s", "-w", "%{ssl_verify_result}", &server.url("/")]);
-    assert_eq!(refused.out(), "20", "{refused}");
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Downloads that go on where they stopped, if the file on the server is still the same.
 
 use std::fs;
-use std::time::{Duration, SystemTime};
 
-use handfast_testbed::launch::{Finished, Program};
+use handfast_testbed::launch::Finished;
 use handfast_testbed::misbehaving::{Served, Step};
 
 use super::code;
@@ -280,133 +279,6 @@ fn a_premature_end_is_taken_up_where_it_stopped_by_a_retry() {
     assert_eq!(code(&finished), 0, "{finished}");
     case.check(b'1', "retried");
     assert!(case.server.received_text().contains("if-range: \"v1\"\r\n"));
-}
-
-#[test]
-fn a_file_that_another_program_left_is_continued_as_with_curl() {
-    let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-    // When the file was written, its length, the replies, what it is afterwards (`None`: as curl has it).
-    for (written, held, args, replies, letter) in [
-        (
-            784_111_777,
-            HALF,
-            "-",
-            vec![rest(HALF, SIZE, SIZE, VALIDATORS)],
-            None,
-        ),
-        (
-            784_111_777,
-            HALF,
-            "50000",
-            vec![rest(HALF, SIZE, SIZE, "")],
-            None,
-        ),
-        (
-            784_111_777,
-            SIZE,
-            "-",
-            vec![reply(
-                "416 X",
-                &format!("Content-Range: bytes */{SIZE}\r\n"),
-                0,
-                b"",
-            )],
-            None,
-        ),
-        (0, 0, "-", vec![whole(b'1', "")], None),
-        // Written before the version that the server has now: curl makes a file of two versions.
-        (
-            784_111_776,
-            HALF,
-            "-",
-            vec![rest(HALF, SIZE, SIZE, VALIDATORS), whole(b'2', "")],
-            Some(b'2'),
-        ),
-        // No ranges: curl gives up.
-        (784_111_777, HALF, "-", vec![whole(b'2', "")], Some(b'2')),
-    ] {
-        let fixture = Fixture::new();
-        let trust = fixture.trust();
-        let ours = fixture.program("get").args(trust);
-        let curl =
-            Program::new("curl").map(|curl| curl.args(["-q", "-sS", "--cacert"]).arg(&fixture.ca));
-        let mut results = Vec::new();
-        for program in [Some(ours), curl.filter(|_| letter.is_none())] {
-            let Some(program) = program else { continue };
-            let server = fixture.misbehaving().serve_each(replies.clone());
-            let target = fixture.path("file");
-            let _ = fs::remove_file(&target);
-            if held > 0 {
-                fs::write(&target, &version(b'1')[..held]).unwrap();
-                let file = fs::File::options().write(true).open(&target).unwrap();
-                file.set_modified(time(written)).unwrap();
-            }
-            let finished = program
-                .args(["-C", args, "-o"])
-                .arg(&target)
-                .arg(server.url("/file"))
-                .run();
-            assert!(!finished.timed_out, "{finished}");
-            let asked = server.received_text().to_lowercase();
-            let range = asked.contains(&format!("range: bytes={held}-"));
-            let left =
-                fixture.path("file.part").exists() || fixture.path("file.part.state").exists();
-            results.push((code(&finished), range, left, fs::read(&target).unwrap()));
-        }
-        let expected = version(letter.unwrap_or(b'1'));
-        for (code, range, left, file) in results {
-            assert_eq!(
-                (code, range, left),
-                (0, held > 0, false),
-                "{written} {held} {args}"
-            );
-            assert!(
-                file == expected,
-                "{written} {held} {args}: {} bytes",
-                file.len()
-            );
-        }
-    }
-}
-
-#[test]
-fn the_rest_after_a_given_number_of_bytes_is_written_or_the_failure_is_that_of_curl() {
-    let fixture = Fixture::new();
-    let rest = |first: u8| {
-        reply(
-            "206 X",
-            &format!("Content-Range: bytes {first}-9/10\r\n"),
-            5,
-            b"67890",
-        )
-    };
-    for (reply, expected, written) in [
-        (rest(5), 0, "67890"),
-        (reply("416 X", "", 4, b"none"), 0, ""),
-        (reply("200 OK", "", 10, b"1234567890"), 33, ""),
-    ] {
-        let mut programs = vec![fixture.program("get").args(fixture.trust())];
-        programs.extend(
-            Program::new("curl").map(|curl| curl.args(["-q", "-sS", "--cacert"]).arg(&fixture.ca)),
-        );
-        for program in programs {
-            let server = fixture.misbehaving().serve(reply.clone());
-            let finished = program.args(["-C", "5", &server.url("/")]).run();
-            assert_eq!(
-                (code(&finished), &*finished.out()),
-                (expected, written),
-                "{finished}"
-            );
-        }
-    }
-    // More is said to be there than there is.
-    let target = fixture.write("short", "123").display().to_string();
-    let finished = fixture.get(["-C", "5", "-o", &target, "https://127.0.0.1:1/"]);
-    assert_eq!(code(&finished), 2, "{finished}");
-    // A rest that begins elsewhere.
-    let server = fixture.misbehaving().serve(rest(4));
-    let finished = fixture.get(["-C", "5", &server.url("/")]);
-    assert_eq!(code(&finished), 33, "{finished}");
 }
 
 /// How many times a process is killed: more on a machine that has the time.

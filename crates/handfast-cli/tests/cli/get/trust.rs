@@ -1,85 +1,22 @@
-//! Trust and identity of `get`: pins, client certificates, what is offered; beside curl where curl has the same.
+//! Trust and identity of `get`: pins, client certificates, what is offered.
 
-use std::fs;
-
-use handfast_testbed::launch::{Finished, Nginx, OpensslServer, Program};
+use handfast_testbed::launch::{Finished, Nginx, OpensslServer};
 use handfast_testbed::pki::{Pki, Spec};
 
 use super::code;
 use crate::common::{Fixture, localhost};
 
-/// `get` and curl, with the same arguments; no curl, no result.
-fn both(fixture: &Fixture, arguments: &[&str]) -> Option<[Finished; 2]> {
-    let curl = Program::new("curl")?.args(["-q", "-sS", "--cacert"]);
-    let curl = curl.arg(&fixture.ca).args(arguments).run();
-    Some([fixture.get(arguments), curl])
-}
-
-fn pin(fixture: &Fixture, certificate: &str, name: &str) -> Option<(String, String)> {
-    let certificate = fixture.write(&format!("{name}.crt"), certificate);
-    let openssl = || Program::new("openssl");
-    let key = openssl()?
-        .args(["x509", "-noout", "-pubkey", "-in"])
-        .arg(&certificate)
-        .run();
-    let pem = fixture.write(&format!("{name}.pub"), &key.stdout);
-    let der = fixture.path(&format!("{name}.pub.der"));
-    let made = openssl()?
-        .args(["pkey", "-pubin", "-outform", "DER", "-in"])
-        .arg(&pem)
-        .arg("-out")
-        .arg(&der)
-        .run();
-    assert!(made.succeeded(), "{made}");
-    let hash = openssl()?
-        .args(["dgst", "-sha256", "-binary"])
-        .arg(&der)
-        .run();
-    let encoded = openssl()?.args(["base64"]).stdin(hash.stdout).run();
-    Some((
-        format!("sha256//{}", encoded.out().trim()),
-        pem.display().to_string(),
-    ))
-}
-
 #[test]
-fn a_pinned_key_is_that_of_the_server_itself_also_without_verification() {
+fn a_pinned_key_may_be_that_of_an_authority_where_the_path_is_verified() {
     let fixture = Fixture::new();
     let server = fixture.pki.server(&["localhost"]);
     let Some(running) = fixture.openssl(&server, &["-www"]) else {
         return;
     };
-    let Some((own, file)) = pin(&fixture, &server.cert_pem(), "own") else {
-        return;
-    };
-    let (root, root_file) = pin(&fixture, &fixture.pki.root.cert_pem(), "root").unwrap();
+    let root = handfast::SpkiSha256::of_certificate(&fixture.pki.root.der)
+        .unwrap()
+        .to_string();
     let url = format!("https://{}/", localhost(running.address()));
-    let der = format!("{file}.der");
-    let two = format!("{root};{own}");
-    let none = fixture.path("none").display().to_string();
-    let chain = fixture.chain.display().to_string();
-    for (pinned, expected) in [
-        (&own, 0),
-        (&file, 0),
-        (&der, 0),
-        (&two, 0),
-        (&root, 90),
-        (&root_file, 90),
-        (&none, 90),
-        (&chain, 90),
-    ] {
-        for more in [&[][..], &["-k"]] {
-            let mut arguments = vec!["--pinnedpubkey", pinned, "-o", "/dev/null", &url];
-            arguments.extend(more);
-            let Some(runs) = both(&fixture, &arguments) else {
-                return;
-            };
-            for run in runs {
-                assert_eq!(code(&run), expected, "{arguments:?}: {run}");
-            }
-        }
-    }
-    // `--pin` takes the key of an authority, too, where the path is verified.
     for (more, expected) in [(&[][..], 0), (&["-k"], 90)] {
         let run = fixture.get([&["--pin", &root, &url], more].concat());
         assert_eq!(code(&run), expected, "{run}");
@@ -89,30 +26,11 @@ fn a_pinned_key_is_that_of_the_server_itself_also_without_verification() {
 }
 
 #[test]
-fn identities_have_curls_forms_and_the_server_gets_the_one_that_it_accepts() {
+fn the_server_gets_the_identity_that_it_accepts() {
     let fixture = Fixture::new();
     let client = fixture.files("client", &fixture.pki.client("ada"));
     let strangers = fixture.pki.root.issue(Spec::authority("Strangers"));
     let stranger = fixture.files("stranger", &strangers.issue(Spec::client("eve")));
-    let Some(locked) = fixture.encrypted_key(client.key_pem.as_ref(), "locked.key", "s3:cret")
-    else {
-        return;
-    };
-    let p12 = fixture.path("both.p12");
-    let made = Program::new("openssl")
-        .unwrap()
-        .args(["pkcs12", "-export", "-passout", "pass:s3:cret", "-in"])
-        .arg(&client.chain_pem)
-        .arg("-inkey")
-        .arg(&client.key_pem)
-        .arg("-out")
-        .arg(&p12)
-        .run();
-    assert!(made.succeeded(), "{made}");
-    let text = |path: &std::path::Path| fs::read_to_string(path).unwrap();
-    let joined = text(&client.chain_pem) + &text(&locked);
-    let joined = fixture.write("a:b.pem", joined).display().to_string();
-    let escaped = joined.replace("a:b", "a\\:b");
     let Some(server) = Nginx::launch(fixture.directory(), |port| {
         format!(
             "server {{ listen 127.0.0.1:{port} ssl; server_name localhost; ssl_certificate {};\
@@ -126,50 +44,13 @@ fn identities_have_curls_forms_and_the_server_gets_the_one_that_it_accepts() {
         return;
     };
     let url = format!("https://{}/", localhost(server.address()));
-    let shown = |path: &std::path::Path| path.display().to_string();
-    let [cert, key, locked, p12, other, other_key] = [
+    let [cert, key, other, other_key] = [
         &client.chain_pem,
         &client.key_pem,
-        &locked,
-        &p12,
         &stranger.chain_pem,
         &stranger.key_pem,
     ]
-    .map(|path| shown(path));
-    let with = |path: &str| format!("{path}:s3:cret");
-    let table: &[&[&str]] = &[
-        &["-E", &cert, "--key", &key],
-        &["--cert", &cert, "--key", &locked, "--pass", "s3:cret"],
-        &["-E", &with(&cert), "--key", &locked],
-        &["-E", &with(&escaped)],
-        &["-E", &with(&p12), "--cert-type", "P12"],
-        &["-E", &p12, "--cert-type", "p12", "--pass", "s3:cret"],
-        &[
-            "-E",
-            &cert,
-            "--cert-type",
-            "PEM",
-            "--key",
-            &key,
-            "--key-type",
-            "PEM",
-        ],
-    ];
-    for arguments in table {
-        let Some(runs) = both(&fixture, &[arguments, &[url.as_str()][..]].concat()) else {
-            return;
-        };
-        for run in runs {
-            let dn = "O=handfast tests,CN=ada";
-            let dn_of_curl = "CN=ada,O=handfast tests";
-            assert_eq!(code(&run), 0, "{arguments:?}: {run}");
-            assert!([dn, dn_of_curl].contains(&run.out().as_str()), "{run}");
-        }
-    }
-    let wrong = format!("{p12}:wrong");
-    for run in both(&fixture, &["-E", &wrong, "--cert-type", "P12", &url]).unwrap() {
-        assert_eq!(code(&run), 58, "{run}");
-    }
+    .map(|path| path.display().to_string());
     for tls in ["1.2", "1.3"] {
         let several = [
             "-E", &other, "--key", &other_key, "-E", &cert, "--key", &key,

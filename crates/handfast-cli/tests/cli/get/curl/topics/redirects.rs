@@ -1,0 +1,43 @@
+//! `-L` and what goes along.
+
+use super::super::row::{Aspect, Row, row};
+use super::HTTPS;
+
+pub(super) const ROWS: &[Row] = &[
+    row("https://HOST/redirect/302?/new"),
+    row("-L https://HOST/redirect/302?/new"),
+    row("-L https://HOST/redirect/307?/new"),
+    row("-L https://HOST/redirect/308?../new/relative"),
+    row("-L https://HOST/redirect/302?https://OTHER/there"),
+    row("-L -d a=1 https://HOST/redirect/301?/new"),
+    row("-L -d a=1 https://HOST/redirect/302?/new"),
+    row("-L -d a=1 https://HOST/redirect/303?/new"),
+    row("-L -d a=1 https://HOST/redirect/307?/new"),
+    row("-L -d a=1 https://HOST/redirect/308?/new"),
+    row("-L --post301 -d a=1 https://HOST/redirect/301?/new"),
+    row("-L --post302 -d a=1 https://HOST/redirect/302?/new"),
+    row("-L --post303 -d a=1 https://HOST/redirect/303?/new"),
+    row("-L -X POST https://HOST/redirect/302?/new").differs(&[Aspect::Requests, Aspect::Stdout], "with -X, curl also sends the method to where a redirect leads; here a redirect changes it as RFC 9110, section 15.4, has it"),
+    row("-L -X PUT -d a https://HOST/redirect/302?/new").differs(&[Aspect::Requests], "x"),
+    row("-L -T data.txt -H Expect: https://HOST/redirect/307?/new"),
+    row("-L -F f=@data.txt https://HOST/redirect/307?/new"),
+    row("-L -I https://HOST/redirect/301?/new"),
+    row("-L -u ann:x https://HOST/redirect/302?/new"),
+    row("-L -u ann:x https://HOST/redirect/302?https://OTHER/there"),
+    row("-L -H 'Authorization: Bearer x' https://HOST/redirect/302?https://OTHER/there"),
+    row("-L -H 'X-Other: x' https://HOST/redirect/302?https://OTHER/there"),
+    row("--location-trusted -u ann:x https://HOST/redirect/302?https://OTHER/there"),
+    row("-L -e ';auto' https://HOST/redirect/302?/new"),
+    row("-L -e 'https://from.example/;auto' https://HOST/redirect/302?/new"),
+    row("-L --max-redirs 3 https://HOST/circle").exits(47),
+    row("-L --max-redirs 0 https://HOST/redirect/302?/new").exits(47),
+    row("-L https://HOST/circle").exits(47),
+    row("-L -o page https://HOST/redirect/302?/new"),
+    row("-L -O https://HOST/redirect/302?/new"),
+    row("-L -i https://HOST/redirect/302?/new"),
+    row("-L -f https://HOST/redirect/302?/new"),
+    row("-L --proto-redir -all https://HOST/redirect/302?/new").exits(1).differs(&[Aspect::Requests], "refused before anything is sent"),
+    row("-L https://HOST/redirect/302?http://PLAIN/").exits(1).differs(&[Aspect::Code, Aspect::Requests, Aspect::Stdout], "a redirect does not leave TLS, unless --proto-redir names http"),
+    row("-L https://HOST/redirect/302?ftp://localhost/").exits(1).differs(&[Aspect::Code], HTTPS),
+    row("-L https://HOST/redirect/302?"),
+];

@@ -1,0 +1,60 @@
+//! Methods, targets, header fields.
+
+use super::super::row::{Aspect, Row, row};
+use super::LENGTH;
+
+pub(super) const ROWS: &[Row] = &[
+    row("-X PATCH https://HOST/").differs(&[Aspect::Requests], LENGTH),
+    row("-X PURGE https://HOST/cache"),
+    row("-X HEAD -I https://HOST/"),
+    row("-H @fields -H 'X-Three;' -H Accept: https://HOST/"),
+    row("-H 'X-A: 1' -H 'X-A: 2' https://HOST/"),
+    row("-H 'Host: shop.example' https://HOST/"),
+    row("-H User-Agent: https://HOST/"),
+    row("-H 'X-Empty:' https://HOST/"),
+    row("-H 'Accept: text/plain' -H 'Accept-Language: de' https://HOST/"),
+    row("-H 'Connection: close' https://HOST/"),
+    row("-A me/1 -e https://from.example/ https://HOST/"),
+    row("-A '' -e ';auto' https://HOST/"),
+    row("-A me/1 -H 'User-Agent: other' https://HOST/"),
+    row("-H 'Expect: 100-continue' -d a https://HOST/"),
+    row("-H 'Content-Type: text/plain' -d a https://HOST/"),
+    row("-H 'Content-Type:' -d a https://HOST/"),
+    row("https://HOST/a/../b/./c"),
+    row("https://HOST"),
+    row("https://HOST?q=1"),
+    row("'https://HOST/a b'").differs(
+        &[Aspect::Code, Aspect::Requests, Aspect::Stdout],
+        "a space is percent-encoded, as by browsers",
+    ),
+    row("https://HOST/%7euser/%41"),
+    row("https://HOST/ü").differs(
+        &[Aspect::Requests],
+        "the same path: hexadecimal digits are in upper case (RFC 3986, section 6.2.2.1)",
+    ),
+    row("-g 'https://HOST/[1]'"),
+    row("--compressed https://HOST/"),
+    row("--compressed -H 'Accept-Encoding: gzip' https://HOST/"),
+    row("https://user:pass@HOST/"),
+    row("https://user@HOST/"),
+    row("HOST").differs(
+        &[Aspect::Code, Aspect::Requests, Aspect::Stdout],
+        "without a scheme it is https, not http",
+    ),
+    row("--url-query a=1 --url-query 'b c' --url-query +d%20e https://HOST/"),
+    row("--url-query 'a=x&y' 'https://HOST/?q=1'"),
+    row("-G -d a=1 --url-query b=2 https://HOST/").differs(
+        &[Aspect::Requests],
+        "both are added to the query; curl 7.88 leaves --url-query out with -G",
+    ),
+    row("--disallow-username-in-url https://HOST/"),
+    row("--disallow-username-in-url https://ann:x@HOST/").exits(67),
+    row("-X POST -X GET https://HOST/"),
+    row("-s -s -S -L -L https://HOST/"),
+    row("-A one -A two https://HOST/"),
+    row("--http1.1 --http2 https://HOST/"),
+    row("--ssl --styled-output -B --suppress-connect-headers https://HOST/"),
+    row("-w '-%{http_code}-' https://HOST/"),
+    row("-d=a -d -b https://HOST/"),
+    row("-e=x https://HOST/"),
+];

@@ -1,0 +1,55 @@
+//! Credentials and cookies.
+
+use super::super::row::{Aspect, Row, row};
+
+pub(super) const ROWS: &[Row] = &[
+    row("-u ann:p:w https://HOST/"),
+    row("-u : --basic https://HOST/"),
+    row("-u ann: -H 'Authorization: Custom x' https://HOST/"),
+    row("-u ann:x -H Authorization: https://HOST/"),
+    row("--oauth2-bearer t0ken https://HOST/"),
+    row("-n https://HOST/"),
+    row("--netrc https://HOST/"),
+    row("--netrc-optional https://ann:x@HOST/"),
+    row("--netrc-file netrc https://HOST/"),
+    row("--netrc-file netrc --netrc-optional https://HOST/"),
+    row("--netrc-file netrc -u bob:x https://HOST/"),
+    row("--netrc-file netrc -H Authorization: https://HOST/"),
+    row("--netrc-file netrc-lines https://HOST/"),
+    row("--netrc-file netrc-alone https://HOST/"),
+    row("-u ann:s3cret https://HOST/basic"),
+    row("-u ann:s3cret https://HOST/digest"),
+    row("--digest -u ann:s3cret 'https://HOST/digest/path?q=1'"),
+    row("--digest -u ann:s3cret -d data https://HOST/digest").differs(
+        &[Aspect::Requests],
+        "the first request has its body; curl sends it without one, to be asked for the password",
+    ),
+    row("--digest -u ann:s3cret https://HOST/old-digest"),
+    row("--anyauth -u ann:s3cret https://HOST/digest"),
+    row("--anyauth -u ann:s3cret https://HOST/basic"),
+    row("--anyauth -u ann:s3cret https://HOST/both"),
+    row("-b 'a=1; b=2' -b c=3 https://HOST/"),
+    row("-b a=1 -H 'Cookie: d=4' https://HOST/"),
+    row("-b a=1 -H Cookie: https://HOST/"),
+    row("-b jar https://HOST/"),
+    row("-b jar-fields https://HOST/deep/x"),
+    row("-b jar-fields -c jar-fields https://HOST/deep/x").differs(
+        &[Aspect::Files],
+        "no cookie is for all names beneath `localhost`",
+    ),
+    row("-b jar -b typed=1 -j https://HOST/"),
+    row("-b @jar -b none-such https://HOST/"),
+    row("-b '' https://HOST/"),
+    row("-sL -b jar -c jar https://HOST/journey/one https://HOST/journey/three"),
+    row("-sL -b jar -c jar -j https://HOST/journey/one https://HOST/journey/three"),
+    row("-sL -b jar -c jar -b typed=1 https://HOST/journey/one https://HOST/journey/three"),
+    row("-c - https://HOST/cookies")
+        .differs(&[Aspect::Stdout], "other comments before the cookies"),
+    row("-c jar https://HOST/cookies https://HOST/cookies/more"),
+    row("-b jar -c jar https://HOST/cookies https://HOST/cookies/more"),
+    row("-b jar -c jar.out -j -L https://HOST/login"),
+    row("-b a=1 -L https://HOST/redirect/302?https://OTHER/").differs(
+        &[Aspect::Requests],
+        "cookies of -b are not sent to another port, unless --location-trusted says so",
+    ),
+];
