@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Set in `.cargo/config.toml` and by those who build without it: aws-lc's build script reads the same variable.
+/// Set in `.cargo/config.toml`. aws-lc's build script reads it, too: with 1, aws-lc does not gather jitter; with 0, it does.
 const NO_JITTER: &str = "AWS_LC_SYS_NO_JITTER_ENTROPY";
+
+/// The prefixes of aws-lc's symbols, one for each version, in the versions whose sources were read for [`jitter_switch`].
+const AWS_LC_READ: [&str; 1] = ["aws_lc_0_47_0"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed={NO_JITTER}");
-    println!("cargo::rustc-check-cfg=cfg(jitter_entropy)");
     let set = |name: &str, value: &str| println!("cargo::rustc-env=HANDFAST_{name}={value}");
     let profile = env::var("PROFILE").unwrap_or_default();
     set("REVISION", &revision(&profile));
@@ -29,20 +31,59 @@ fn main() {
         "CRYPTOGRAPHY",
         &format!("aws-lc-rs {aws_lc_rs}, aws-lc-sys {aws_lc_sys}"),
     );
-    // As aws-lc-sys reads it: the beginning of these words, in any case.
-    let without = env::var(NO_JITTER).unwrap_or_default().to_lowercase();
-    if without.starts_with(['1', 'y', 't']) || without.starts_with("on") {
-        set(
-            "ENTROPY",
-            "the operating system and the processor's instruction",
-        );
-    } else {
-        set(
-            "ENTROPY",
-            "the operating system and the processor's timing jitter",
-        );
-        println!("cargo::rustc-cfg=jitter_entropy");
+    let prefix = jitter_switch();
+    set("JITTER_SWITCH", prefix.as_deref().unwrap_or("none"));
+    if let Some(prefix) = prefix
+        && env::var_os(NO_JITTER).is_none()
+        && linker_is_a_compiler()
+    {
+        let supported = format!("{prefix}_CRYPTO_get_vm_ube_supported");
+        println!("cargo::rustc-link-arg-bins=-Wl,--wrap={supported}");
+        println!("cargo::rustc-link-arg-bins=-Wl,--defsym=__wrap_{supported}={prefix}_RAND_status");
     }
+}
+
+/// The prefix of aws-lc's symbols, if linking can decide that it gathers no jitter of the processor, which takes 30 ms at the start of
+/// every process. A published crate can set no variable for the build script of aws-lc.
+///
+/// aws-lc gathers none where the virtual machine tells of snapshots: it asks the function `CRYPTO_get_vm_ube_supported`, for this
+/// decision alone, when it chooses its source of entropy. The linker replaces this function by `RAND_status`, which takes no argument
+/// and returns 1. Then seeds come from the operating system and the processor's instruction, as with the variable. Forks and snapshots
+/// are detected by other functions.
+fn jitter_switch() -> Option<String> {
+    // Options of GNU's linker, which lld and mold have, too.
+    if env::var("CARGO_CFG_TARGET_OS").ok()? != "linux" {
+        return None;
+    }
+    let (_, archive) = env::vars_os().find(|(name, _)| {
+        let name = name.to_string_lossy();
+        name.starts_with("DEP_AWS_LC_RS_") && name.ends_with("_LIBCRYPTO_PATH")
+    })?;
+    let archive = PathBuf::from(archive);
+    let name = archive.file_name()?.to_str()?;
+    let prefix = name.strip_prefix("lib")?.strip_suffix("_crypto.a")?;
+    // Another version may ask the function for something else.
+    if !AWS_LC_READ.contains(&prefix) {
+        return None;
+    }
+    let content = fs::read(&archive).ok()?;
+    let has = |symbol: &str| {
+        let symbol = format!("{prefix}_{symbol}\0").into_bytes();
+        content.windows(symbol.len()).any(|found| found == symbol)
+    };
+    let both = has("CRYPTO_get_vm_ube_supported") && has("RAND_status");
+    both.then(|| prefix.to_owned())
+}
+
+/// Whether the linker is called by a C compiler, which takes `-Wl,`; cargo names it if one is configured.
+fn linker_is_a_compiler() -> bool {
+    let Some(linker) = env::var_os("RUSTC_LINKER") else {
+        return true;
+    };
+    let linker = linker.to_string_lossy();
+    ["cc", "gcc", "clang"]
+        .iter()
+        .any(|compiler| linker.ends_with(compiler))
 }
 
 /// The commit: of the repository in a release build, or what `cargo package` wrote down. A debug build would be

@@ -6,7 +6,7 @@ use std::fmt::Write;
 /// When this version was released, as the changelog has it.
 pub(crate) const RELEASED: &str = "2026-11-30";
 
-/// What `build.rs` found out: a name and what is said of it, a line each.
+/// Facts from `build.rs`, a line each: a name and its value.
 const BUILD: &[(&str, &str)] = &[
     ("revision", env!("HANDFAST_REVISION")),
     ("target", env!("HANDFAST_TARGET")),
@@ -16,7 +16,6 @@ const BUILD: &[(&str, &str)] = &[
     ("rustls", env!("HANDFAST_RUSTLS")),
     ("webpki", env!("HANDFAST_WEBPKI")),
     ("cryptography", env!("HANDFAST_CRYPTOGRAPHY")),
-    ("entropy", env!("HANDFAST_ENTROPY")),
 ];
 
 /// Version, revision and what else matters of a running program, by name.
@@ -34,7 +33,20 @@ pub(crate) fn verbose() -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{name}: {value}");
     }
+    let second = match gathers_jitter() {
+        true => "timing jitter",
+        false => "instruction",
+    };
+    let _ = writeln!(
+        text,
+        "entropy: the operating system and the processor's {second}"
+    );
     text
+}
+
+/// Whether aws-lc gathers timing jitter of the processor before its first random byte, which takes 30 ms.
+pub(crate) fn gathers_jitter() -> bool {
+    aws_lc_rs::try_fips_cpu_jitter_entropy().is_ok()
 }
 
 /// Whether an argument asks for more words: `--verbose`, `-v`, or `v` among letters such as `-Vv`.
@@ -51,6 +63,17 @@ pub(crate) fn is_verbose(argument: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where this fails, aws-lc is of another version: read in its sources what `jitter_switch` in build.rs relies on, then add the version.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linking_can_decide_that_no_jitter_is_gathered() {
+        assert_ne!(env!("HANDFAST_JITTER_SWITCH"), "none");
+        assert!(
+            !gathers_jitter(),
+            ".cargo/config.toml is seen by this build"
+        );
+    }
 
     #[test]
     fn the_changelog_has_this_version_with_its_date() {

@@ -23,14 +23,14 @@ use clap::CommandFactory as _;
 use crate::advice;
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
+use crate::version;
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     if let Some(name) = command.advises() {
         advice::begin(name);
     }
     // If aws-lc gathers jitter, it does so while arguments are checked, names resolved and sockets connected.
-    #[cfg(jitter_entropy)]
-    if needs_random_bytes(&command) {
+    if needs_random_bytes(&command) && version::gathers_jitter() {
         handfast::random::seed_in_background();
     }
     match command {
@@ -50,7 +50,6 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-#[cfg(jitter_entropy)]
 fn needs_random_bytes(command: &Command) -> bool {
     #[cfg(target_os = "linux")]
     if let Command::OpenListeners(_) = command {
