@@ -146,15 +146,15 @@ pub(super) fn step(rounds: &mut &'static [Round], input: &[u8]) -> Result<Step, 
     let Some((round, rest)) = rounds.split_first() else {
         return Ok(Step::Wait);
     };
+    // No answer of these protocols begins like this: do not wait for the end of the line, and accept none behind it, either.
+    if input.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
+        return Err(StartTlsProblem::Unexpected {
+            awaited: round.awaited,
+            answer: evidence(input),
+        });
+    }
     let Some(used) = answer_len(round.shape, input) else {
-        return match input.first() {
-            // No answer of these protocols begins like this: do not wait for the end of the line.
-            Some(byte) if !byte.is_ascii_graphic() => Err(StartTlsProblem::Unexpected {
-                awaited: round.awaited,
-                answer: evidence(input),
-            }),
-            _ => Ok(Step::Wait),
-        };
+        return Ok(Step::Wait);
     };
     let answer = input.get(..used).unwrap_or_default();
     let text = String::from_utf8_lossy(answer);

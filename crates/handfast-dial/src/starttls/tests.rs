@@ -98,6 +98,18 @@ fn every_dialogue_leads_to_tls_however_its_bytes_are_cut() {
 }
 
 #[test]
+fn an_answer_behind_a_blank_line_is_refused_however_it_is_cut() {
+    let answers = [
+        &b"* OK ready\r\n"[..],
+        b"\r\n* CAPABILITY IMAP4rev1 STARTTLS\r\na OK done\r\n",
+    ];
+    for chunk in [1, 7, usize::MAX] {
+        let error = play(StartTls::Imap, &answers, chunk).unwrap_err();
+        assert_eq!(error.problem.id(), "starttls-unexpected-answer", "{chunk}");
+    }
+}
+
+#[test]
 fn plain_text_behind_the_last_answer_is_refused() {
     for (protocol, answers) in scripts() {
         let (last, before) = answers.split_last().unwrap();
