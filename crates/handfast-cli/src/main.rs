@@ -30,6 +30,7 @@ mod poll;
 mod proxy_args;
 mod runtime;
 mod secret;
+mod span;
 mod tls_at_once;
 mod trust_args;
 mod typos;

@@ -198,7 +198,7 @@ pub(crate) fn key_log_file() -> impl TypedValueParser<Value = PathBuf> {
 /// The longest time limit, about 30 years, so that clocks do not overflow.
 const SECONDS_MAX: Duration = Duration::from_secs(1_000_000_000);
 
-/// Seconds, possibly with a fraction.
+/// Seconds, possibly with a fraction, or a time with its unit.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match limit(text) {
         Ok(Limit(Some(limit))) => Ok(limit.min(SECONDS_MAX)),
@@ -210,9 +210,10 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Option<Duration>);
 
-/// A time limit in seconds, possibly with a fraction; 0 is no limit, and also very large values.
+/// A time limit in seconds, possibly with a fraction, or with a unit; 0 is no limit, and also very large values.
 pub(crate) fn limit(text: &str) -> Result<Limit, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0);
+    let seconds = seconds.or_else(|| crate::span::parse(text).map(|time| time.as_secs_f64()));
     let seconds = seconds.ok_or("expected a number of seconds, or 0 for no limit")?;
     // A value above zero is not rounded to zero.
     let least = Duration::from_nanos(1);

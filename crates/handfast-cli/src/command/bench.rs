@@ -387,24 +387,11 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `500ms`, `30s`, `2m`, `1h`; a bare number is seconds.
+/// More than nothing, and at most a century, which does not overflow.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let scale = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
-    };
-    match number.parse::<f64>().map(|number| number * scale) {
-        // A century is long enough, and does not overflow.
-        Ok(secs) if secs > 0.0 && secs < 3.2e9 => Ok(Duration::from_secs_f64(secs)),
-        _ => Err("expected a time such as 500ms, 30s, 2m or 1h".to_owned()),
-    }
+    const MAX: Duration = Duration::from_secs(3_200_000_000);
+    let time = crate::span::parse(text).filter(|time| !time.is_zero() && *time < MAX);
+    time.ok_or_else(|| crate::span::EXPECTED.to_owned())
 }
 
 fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::ValueEnum;
 use handfast_dial::StartTls;
 
-use super::words;
 use crate::identity_args::IdentityArgs;
 use crate::passphrase::PassphraseSource;
 use crate::proxy_args::ProxyArgs;
@@ -56,8 +55,8 @@ pub(crate) struct Args {
     /// of the chain as sent. They are fetched directly, not through --proxy.
     #[arg(long, requires = "pem", conflicts_with = "file")]
     pub(super) fetch_missing: bool,
-    /// Exit with 1 if a certificate of the chain expires within TIME: 12h, 30d, 8w
-    #[arg(long, value_name = "TIME", value_parser = words::span)]
+    /// Exit with 1 if a certificate of the chain expires within TIME: 12h, 30d, 8w; a number alone is seconds
+    #[arg(long, value_name = "TIME", value_parser = within)]
     pub(super) expires_within: Option<Duration>,
     /// Start in plain text and upgrade to TLS: smtp, imap, pop3, ftp, ldap, xmpp, postgres, mysql, sieve, nntp
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "file")]
@@ -144,6 +143,10 @@ pub(super) struct FileArgs {
         default_value = "server"
     )]
     pub(super) purpose: PurposeArg,
+}
+
+fn within(text: &str) -> Result<Duration, String> {
+    crate::span::parse(text).ok_or_else(|| crate::span::EXPECTED.to_owned())
 }
 
 fn time(text: &str) -> Result<i64, String> {

@@ -3,15 +3,11 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use super::config::Address;
 use super::config::choices::{Close, Demand, LogFormat, Version};
 use super::config::{LogTarget, StatusAddress, Time};
 use crate::passphrase::PassphraseSource;
-
-/// 30 years, so that clocks do not overflow.
-const GRACE_SECS_MAX: u64 = 1_000_000_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -196,7 +192,7 @@ pub(super) struct Clients {
 #[command(next_help_heading = "Running")]
 pub(super) struct RunningArgs {
     /// After SIGINT, SIGTERM or SIGQUIT, time for running replies to finish, such as 30s; a second signal stops at once [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = grace)]
+    #[arg(long, value_name = "TIME")]
     pub(super) grace: Option<Time>,
     /// Take over from the server with this control socket, without a refused connection; make the socket if there is none
     #[arg(long, value_name = "PATH")]
@@ -256,18 +252,6 @@ pub(super) struct Tls {
 fn count<T: FromStr>(text: &str) -> Result<T, String> {
     let expected = |_| "expected a number of 1 or more".to_owned();
     text.parse().map_err(expected)
-}
-
-/// A time, or seconds alone.
-fn grace(text: &str) -> Result<Time, String> {
-    let time = match text.parse() {
-        Ok(seconds) => Time(Duration::from_secs(seconds)),
-        Err(_) => text.parse::<Time>()?,
-    };
-    match time.0.as_secs() <= GRACE_SECS_MAX {
-        true => Ok(time),
-        false => Err("expected at most 30 years".to_owned()),
-    }
 }
 
 /// A directory. An origin in its place belongs to the option before it.

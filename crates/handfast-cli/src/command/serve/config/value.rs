@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::passphrase::PassphraseSource;
+use crate::span;
 
 /// Where a value was given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,7 +120,7 @@ macro_rules! as_string {
 
 pub(super) use as_string;
 
-/// A length of time: `"15s"`, `"1m 30s"`, `"500ms"`.
+/// A length of time: `"15s"`, `"1m 30s"`, `"500ms"`; a number alone is seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Time(pub(crate) Duration);
 
@@ -133,17 +135,10 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let time = text
-            .parse::<SignedDuration>()
-            .ok()
-            .and_then(|time| Duration::try_from(time).ok());
-        match time {
+        match span::parse(text) {
             Some(time) if time <= TIME_MAX => Ok(Self(time)),
             Some(_) => Err("expected at most 30 years".to_owned()),
-            None => Err(
-                "expected a length of time with its unit, such as \"15s\", \"500ms\" or \"1m 30s\""
-                    .to_owned(),
-            ),
+            None => Err(span::EXPECTED.to_owned()),
         }
     }
 }
@@ -157,7 +152,54 @@ impl fmt::Display for Time {
     }
 }
 
-as_string!(Time);
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+/// Of a string, or a number of seconds.
+struct TimeVisitor;
+
+impl Visitor<'_> for TimeVisitor {
+    type Value = Time;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a length of time")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Time, E> {
+        self.visit_str(&seconds.to_string())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Time, E> {
+        self.visit_str(&seconds.to_string())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Time, E> {
+        self.visit_str(&seconds.to_string())
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Time {
+    fn schema_name() -> Cow<'static, str> {
+        "Time".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number"], "format": Self::FORMAT })
+    }
+}
 
 /// A number of bytes: `"32KiB"`, `"4MiB"`, `"1500B"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -447,7 +489,7 @@ mod tests {
             assert_eq!(time.0, Duration::from_millis(milliseconds), "{text}");
             assert_eq!(time.to_string().parse::<Time>().unwrap(), time);
         }
-        for text in ["15", "", "-1s", "s", "15 parsecs", "99999999999s"] {
+        for text in ["", "-15", "-1s", "s", "15 parsecs", "99999999999s"] {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }
         assert_eq!(Time(Duration::from_secs(60)).to_string(), "1m");

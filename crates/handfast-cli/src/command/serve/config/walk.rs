@@ -151,6 +151,16 @@ impl Walk<'_> {
                 let fix = format!("write [[{path}]] in place of [{path}]");
                 self.problems.push(problem.with_fix(fix));
             }
+            (DeValue::Integer(_) | DeValue::Float(_), _) if schema["format"] == Time::FORMAT => {
+                let number = match found.get_ref() {
+                    DeValue::Integer(number) => number.as_str(),
+                    DeValue::Float(number) => number.as_str(),
+                    _ => "",
+                };
+                if let Some(what) = problem_of(Time::FORMAT, number) {
+                    self.say(place, format!("`{path}`: {what}"));
+                }
+            }
             (DeValue::Integer(number), "integer") => {
                 let number = i64::from_str_radix(number.as_str(), number.radix());
                 let least = schema["minimum"].as_i64().unwrap_or(i64::MIN);
@@ -331,6 +341,7 @@ fn words_of(schema: &Value) -> Vec<&str> {
 /// The type that is expected, in words.
 fn named(schema: &Value) -> &'static str {
     match schema["type"].as_str().unwrap_or_default() {
+        _ if schema["format"] == Time::FORMAT => "a length of time",
         "integer" => "a number",
         "boolean" => "true or false",
         "object" => "a table",
