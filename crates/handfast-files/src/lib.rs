@@ -72,7 +72,7 @@ mod service;
 mod state;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handfast_https::server::{ConnectionInfo, Handler, Request, Response};
@@ -306,6 +306,15 @@ impl Files {
     pub fn with_follow_links(mut self, on: bool) -> Self {
         let links = if on { Links::Anywhere } else { Links::Beneath };
         self.0.place = Arc::new(self.0.place.with_links(links));
+        self
+    }
+
+    /// Directories into which no link leads, wherever [links may lead](Self::with_follow_links): a file beneath one of them is found only by its
+    /// own path in the served directory. For directories in which others store files: through a link they would be served as files of this one.
+    #[must_use]
+    pub fn with_unlinked(mut self, directories: impl IntoIterator<Item = PathBuf>) -> Self {
+        let directories = directories.into_iter().collect();
+        self.0.place = Arc::new(self.0.place.with_unlinked(directories));
         self
     }
 

@@ -7,6 +7,9 @@
 //! a device may have side effects: the target of a name is looked up first (`O_PATH`), and the opened file is
 //! compared with it.
 
+#[path = "open/unlinked.rs"]
+mod unlinked;
+
 #[cfg(not(unix))]
 #[path = "open/other.rs"]
 mod platform;
@@ -21,6 +24,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub(crate) use self::unlinked::Unlinked;
 use crate::path::Target;
 
 /// A kernel's clock for files goes by its ticks, of at most 10 ms: after two of them another change has other times.
@@ -154,16 +158,23 @@ pub(crate) enum Links {
 
 /// The directory served.
 #[derive(Debug)]
-pub(crate) struct Root(platform::Root);
+pub(crate) struct Root(platform::Root, Option<Unlinked>);
 
 impl Root {
     pub(crate) fn open(directory: &Path, links: Links) -> io::Result<Self> {
-        platform::Root::open(directory, links).map(Self)
+        platform::Root::open(directory, links).map(|root| Self(root, None))
     }
 
     /// The same directory with other rules.
-    pub(crate) fn with_links(&self, links: Links) -> Self {
-        Self(self.0.with_links(links))
+    pub(crate) fn with_rules(&self, links: Links, unlinked: Option<Unlinked>) -> Self {
+        Self(self.0.with_links(links), unlinked)
+    }
+
+    fn check(&self, found: Found, target: &Target) -> Result<Found, NotOpened> {
+        match &self.1 {
+            Some(unlinked) if unlinked.has(&found.file, target) => Err(NotOpened::Missing),
+            _ => Ok(found),
+        }
     }
 
     /// Whether a path leads to this directory. May block.
@@ -181,6 +192,7 @@ impl Root {
         self.0
             .open_beneath(target, Waiting::Never)
             .and_then(examine)
+            .and_then(|found| self.check(found, target))
     }
 
     /// Whether the target still leads to the file with these facts, unchanged. By the rules of
@@ -213,6 +225,7 @@ impl Root {
         self.0
             .open_beneath(target, Waiting::Allowed)
             .and_then(examine)
+            .and_then(|found| self.check(found, target))
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::blocking::off_thread;
-use crate::open::{Links, Root};
+use crate::open::{Links, Root, Unlinked};
 
 /// How long the path is assumed to lead to the same directory, as the names beneath it are (`hot.rs`).
 const LOOK: Duration = Duration::from_secs(1);
@@ -27,6 +27,8 @@ pub(crate) struct Place {
     /// Absolute, so that it means the same when the process changes its directory; its links are not resolved.
     path: PathBuf,
     links: Links,
+    /// Where no link leads to.
+    unlinked: Option<Unlinked>,
     current: RwLock<Arc<Root>>,
     began: Instant,
     /// When the path is to be looked at again, in milliseconds since `began`.
@@ -42,6 +44,7 @@ impl Place {
         Ok(Self {
             path: std::path::absolute(directory)?,
             links,
+            unlinked: None,
             current: RwLock::new(Arc::new(root)),
             began: Instant::now(),
             due_ms: AtomicU64::new(milliseconds(LOOK)),
@@ -51,10 +54,21 @@ impl Place {
 
     /// The same directory, in which links may lead elsewhere.
     pub(crate) fn with_links(&self, links: Links) -> Self {
+        self.with(links, self.unlinked.clone())
+    }
+
+    /// The same directory, from which no link leads into these.
+    pub(crate) fn with_unlinked(&self, directories: Vec<PathBuf>) -> Self {
+        self.with(self.links, Some(Unlinked::new(&self.path, directories)))
+    }
+
+    fn with(&self, links: Links, unlinked: Option<Unlinked>) -> Self {
+        let root = self.current().with_rules(links, unlinked.clone());
         Self {
             path: self.path.clone(),
             links,
-            current: RwLock::new(Arc::new(self.current().with_links(links))),
+            unlinked,
+            current: RwLock::new(Arc::new(root)),
             began: self.began,
             due_ms: AtomicU64::new(self.due_ms.load(Ordering::Relaxed)),
             due_after_miss_ms: AtomicU64::new(self.due_after_miss_ms.load(Ordering::Relaxed)),
@@ -79,7 +93,8 @@ impl Place {
         if self.current().is_at(&self.path)? {
             return Ok(false);
         }
-        let root = Arc::new(Root::open(&self.path, self.links)?);
+        let root = Root::open(&self.path, self.links)?;
+        let root = Arc::new(root.with_rules(self.links, self.unlinked.clone()));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = root;
         Ok(true)
     }

@@ -194,6 +194,61 @@ fn links_lead_out_where_the_program_allows_it() {
     }
 }
 
+/// What others store there is served by its own path alone, where it is known for what it is.
+#[test]
+fn no_link_leads_into_a_directory_that_is_kept_apart() {
+    for follow_links in [true, false] {
+        let server = Fixture::start(Setup::default(), |directory| {
+            let public = directory.join("public");
+            for made in ["public/in/deep", "stored/deep", "outside"] {
+                fs::create_dir_all(directory.join(made)).unwrap();
+            }
+            let apart = [public.join("in"), directory.join("stored")];
+            Files::new(public)
+                .unwrap()
+                .with_unlinked(apart)
+                .with_follow_links(follow_links)
+        });
+        let place = server.directory.path();
+        for name in ["in", "in/deep"] {
+            server.put(&format!("{name}/f.txt"), "own");
+        }
+        for name in ["stored/f.txt", "stored/deep/f.txt", "stored/f.txt.gz"] {
+            fs::write(place.join(name), "stored").unwrap();
+        }
+        fs::write(place.join("outside/f.txt"), "shared").unwrap();
+        for (target, link) in [
+            ("../stored", "link"),
+            ("../stored/deep", "deep"),
+            ("../stored/f.txt", "file.txt"),
+            ("../stored/f.txt.gz", "mine.txt.gz"),
+            ("in", "same"),
+            ("../outside", "out"),
+        ] {
+            symlink(target, server.public().join(link)).unwrap();
+        }
+        symlink(place.join("stored"), place.join("outside/again")).unwrap();
+        server.put("mine.txt", "mine");
+        for path in [
+            "/link/f.txt",
+            "/link/",
+            "/deep/f.txt",
+            "/file.txt",
+            "/same/f.txt",
+            "/out/again/f.txt",
+        ] {
+            assert_eq!(server.get(path).status, 404, "{path}");
+        }
+        for path in ["/in/f.txt", "/in/deep/f.txt"] {
+            assert_eq!(server.get(path).text(), "own", "{path}");
+        }
+        let reply = server.get("/out/f.txt");
+        assert_eq!(reply.status, if follow_links { 200 } else { 404 });
+        let reply = server.get_with("/mine.txt", "Accept-Encoding: gzip\r\n");
+        assert_eq!(reply.text(), "mine");
+    }
+}
+
 fn rustix_fifo(path: &std::path::Path) -> bool {
     use rustix::fs::{CWD, FileType, mknodat};
     mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).is_ok()

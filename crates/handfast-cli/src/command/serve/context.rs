@@ -511,12 +511,15 @@ fn roots(
     problems: &mut Vec<Problem>,
 ) -> Vec<Option<Files>> {
     let mut roots = Vec::new();
+    let uploads = settings.sites.iter().flat_map(|site| &site.answers.upload);
+    let stored = uploads.map(|table| table.value.directory.value.0.clone());
+    let stored: Vec<_> = stored.collect();
     for site in &settings.sites {
         let Some(root) = &site.root else {
             roots.push(None);
             continue;
         };
-        match held.files(&root.value, site, open_files_max) {
+        match held.files(&root.value, site, open_files_max, &stored) {
             Ok(files) => roots.push(Some(files)),
             Err(error) => {
                 roots.push(None);

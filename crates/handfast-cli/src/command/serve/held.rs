@@ -35,8 +35,8 @@ pub(super) struct Held {
     identities: HashMap<(PathBuf, PathBuf), Identity>,
     last_identities: LastRead<Identity>,
     last_anchors: LastRead<TrustAnchors>,
-    /// By directory, whether it is listed, and how many files may be open.
-    files: HashMap<(PathBuf, FileSettings, usize), Files>,
+    /// By directory, how it is served, how many files may be open, and where clients store files.
+    files: HashMap<(PathBuf, FileSettings, usize, Vec<PathBuf>), Files>,
     key_logs: HashMap<PathBuf, KeyLog>,
     /// By the clients that they are for: lists are read again one by one, and never replaced by older ones.
     lists: Vec<(Clients, Rc<RefCell<Lists>>)>,
@@ -160,14 +160,20 @@ impl Held {
         })
     }
 
-    /// The files of a site with this root.
+    /// The files of a site with this root. `stored`: the directories in which clients of any site store files.
     pub(super) fn files(
         &mut self,
         root: &Path,
         site: &Site,
         open_files_max: usize,
+        stored: &[PathBuf],
     ) -> io::Result<Files> {
-        let place = (root.to_owned(), site.files.clone(), open_files_max);
+        let place = (
+            root.to_owned(),
+            site.files.clone(),
+            open_files_max,
+            stored.to_owned(),
+        );
         if let Some(files) = self.files.get(&place) {
             return Ok(files.clone());
         }
@@ -180,6 +186,10 @@ impl Held {
             .with_open_files_max(open_files_max)
             .with_entries_max(site.files.limits.entries_max)
             .with_compressed_bytes_max(site.files.limits.compressed_bytes_max);
+        let files = match stored {
+            [] => files,
+            stored => files.with_unlinked(stored.iter().cloned()),
+        };
         self.files.insert(place, files.clone());
         Ok(files)
     }
@@ -187,7 +197,7 @@ impl Held {
     /// Forgets what these settings do not need.
     pub(super) fn forget_unused(&mut self, settings: &Settings) {
         let sites = &settings.sites;
-        self.files.retain(|(root, files, _), _| {
+        self.files.retain(|(root, files, ..), _| {
             let is_root = |site: &Site| site.root.as_ref().is_some_and(|at| at.value == *root);
             let serves = |site: &Site| is_root(site) && site.files == *files;
             sites.iter().any(serves)
