@@ -26,6 +26,8 @@ pub enum ConfineError {
         /// What the system says.
         source: io::Error,
     },
+    /// The system refused to take capabilities from the process.
+    Capabilities(io::Error),
     /// The system refused to confine files.
     Files(String),
     /// The system refused to confine system calls.
@@ -41,6 +43,7 @@ impl fmt::Display for ConfineError {
             Self::Path { path, .. } => write!(f, "{} cannot be opened", path.display()),
             Self::NoAccount(name) => write!(f, "there is no user or group \"{name}\""),
             Self::Account { name, .. } => write!(f, "the process may not become {name}"),
+            Self::Capabilities(_) => f.write_str("capabilities cannot be given up"),
             Self::Files(why) => write!(f, "files cannot be confined: {why}"),
             Self::SystemCalls(why) => write!(f, "system calls cannot be confined: {why}"),
         }
@@ -51,6 +54,7 @@ impl std::error::Error for ConfineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Path { source, .. } | Self::Account { source, .. } => Some(source),
+            Self::Capabilities(source) => Some(source),
             _ => None,
         }
     }

@@ -13,13 +13,26 @@ use crate::error::ConfineError;
 /// The newest rights that are asked for. Older kernels know fewer: then it is [`Enforcement::Partial`].
 const RIGHTS: ABI = ABI::V6;
 
-pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcement, ConfineError> {
+/// What is kept of the files.
+pub(crate) struct Paths<'a> {
+    pub(crate) read: &'a [PathBuf],
+    pub(crate) write: &'a [PathBuf],
+    /// Where Unix sockets are made.
+    pub(crate) sockets: &'a [PathBuf],
+}
+
+/// `listens`: TCP ports can be bound as before.
+pub(crate) fn restrict(paths: &Paths<'_>, listens: bool) -> Result<Enforcement, ConfineError> {
     let refused = |error: landlock::RulesetError| ConfineError::Files(error.to_string());
+    let network = match listens {
+        true => AccessNet::ConnectTcp.into(),
+        false => AccessNet::from_all(RIGHTS),
+    };
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(RIGHTS))
         .map_err(refused)?
-        .handle_access(AccessNet::from_all(RIGHTS))
+        .handle_access(network)
         .map_err(refused)?
         .scope(Scope::from_all(RIGHTS))
         .map_err(refused)?
@@ -36,8 +49,17 @@ pub(crate) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Enforcemen
         | AccessFs::RemoveFile
         | AccessFs::RemoveDir
         | AccessFs::Refer;
-    let rights = read.iter().map(|path| (path, reading));
-    for (path, rights) in rights.chain(write.iter().map(|path| (path, writing))) {
+    // The directory is opened to lock it.
+    let listening = AccessFs::ReadDir | AccessFs::MakeSock | AccessFs::RemoveFile;
+    let all = [
+        (paths.read, reading),
+        (paths.write, writing),
+        (paths.sockets, listening),
+    ];
+    for (path, rights) in all
+        .into_iter()
+        .flat_map(|(paths, rights)| paths.iter().map(move |path| (path, rights)))
+    {
         if let Some(rule) = rule(path, rights)? {
             rules = rules.add_rule(rule).map_err(refused)?;
         }
@@ -52,21 +74,6 @@ fn enforcement(status: RulesetStatus) -> Enforcement {
         RulesetStatus::PartiallyEnforced => Enforcement::Partial,
         RulesetStatus::NotEnforced => Enforcement::Unsupported,
     }
-}
-
-/// No TCP connections; everything else is as before.
-pub(crate) fn refuse_connections() -> Result<Enforcement, ConfineError> {
-    let refused = |error: landlock::RulesetError| ConfineError::Files(error.to_string());
-    let rules = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessNet::ConnectTcp)
-        .map_err(refused)?
-        .scope(Scope::from_all(RIGHTS))
-        .map_err(refused)?
-        .create()
-        .map_err(refused)?;
-    let status = rules.restrict_self().map_err(refused)?;
-    Ok(enforcement(status.ruleset))
 }
 
 /// `None` for what is in no directory, such as a pipe that is reached by a descriptor's name (`/dev/stdin`, `/proc/self/fd/3`): Landlock

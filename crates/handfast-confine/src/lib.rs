@@ -32,6 +32,8 @@
 
 #[cfg(unix)]
 mod account;
+#[cfg(target_os = "linux")]
+mod capabilities;
 mod enforcement;
 mod error;
 #[cfg(target_os = "linux")]
@@ -53,10 +55,13 @@ pub use error::ConfineError;
 pub struct Confinement {
     /// Everything: only the user changes.
     unrestricted: bool,
-    /// Stream sockets, and files.
+    /// Stream sockets.
     listens: bool,
+    /// Of the capabilities, those that binding needs.
+    binds_only: bool,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
+    sockets: Vec<PathBuf>,
     harmless: Vec<String>,
     #[cfg(unix)]
     account: Option<Account>,
@@ -76,13 +81,28 @@ impl Confinement {
         }
     }
 
-    /// For a process that opens listeners for another one: sockets for TCP and Unix streams can be made and bound, and files are as before, because
-    /// the directories of Unix sockets are not known beforehand. Given up are TCP connections, other sockets, programs and processes.
+    /// For a process that opens listeners for another one: sockets for TCP and Unix streams can be made and bound, those of Unix in the
+    /// directories given with [`sockets`](Self::sockets). Given up are TCP connections, other sockets, programs, processes and signals to them, owners and
+    /// modes of files, and all capabilities that [binding](Self::binds_only) does not need.
     pub fn listening() -> Self {
         Self {
             listens: true,
+            binds_only: true,
             ..Self::default()
         }
+    }
+
+    /// Of root's capabilities, the process keeps those to bind privileged ports, and to make sockets in directories of other users.
+    pub fn binds_only(mut self) -> Self {
+        self.binds_only = true;
+        self
+    }
+
+    /// Beneath `path`, a process that [listens](Self::listening) may make Unix sockets, and remove files, because a socket that a killed server has left is in
+    /// the way of another one.
+    pub fn sockets(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sockets.push(path.into());
+        self
     }
 
     /// Files and directories beneath `path`, or the file itself, may be read. It is the directory that the path leads to when this
@@ -127,13 +147,23 @@ impl Confinement {
         #[cfg(target_os = "linux")]
         let files = match self.unrestricted {
             true => Enforcement::Unwanted,
-            false if self.listens => files::refuse_connections()?,
-            false => files::restrict(&self.read, &self.write)?,
+            false => {
+                let paths = files::Paths {
+                    read: &self.read,
+                    write: &self.write,
+                    sockets: &self.sockets,
+                };
+                files::restrict(&paths, self.listens)?
+            }
         };
         // Not before: paths may be closed to that user.
         #[cfg(unix)]
         if let Some(account) = &self.account {
             account.become_it()?;
+        }
+        #[cfg(target_os = "linux")]
+        if self.binds_only {
+            capabilities::keep_those_for_binding()?;
         }
         #[cfg(target_os = "linux")]
         let system_calls = match self.unrestricted {
@@ -150,7 +180,6 @@ impl Confinement {
             system_calls,
             #[cfg(unix)]
             account: self.account.clone(),
-            listens: self.listens,
         })
     }
 }
@@ -166,8 +195,6 @@ pub struct Confined {
     /// The user that the process now belongs to, if it was changed.
     #[cfg(unix)]
     pub account: Option<Account>,
-    /// It opens listeners, and files are as before.
-    listens: bool,
 }
 
 impl Confined {
@@ -181,7 +208,6 @@ impl Confined {
 impl fmt::Display for Confined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.files {
-            _ if self.listens => "files: all",
             Enforcement::Full => "files: only those given",
             Enforcement::Partial => {
                 "files: only those given, as far as this kernel can (it is old)"

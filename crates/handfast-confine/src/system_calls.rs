@@ -66,6 +66,44 @@ const NEVER: &[i64] = &[
     SYS_request_key,
 ];
 
+/// For a process that listens for another one: owners, modes, times and attributes of files, which Landlock does not restrict, and signals.
+const NEVER_LISTENING: &[i64] = &[
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_setpriority,
+];
+
+/// The same on every architecture; not every C library names it.
+const SYS_FCHMODAT2: i64 = 452;
+
+/// Those of them that not every architecture has.
+#[cfg(target_arch = "x86_64")]
+const NEVER_LISTENING_HERE: &[i64] = &[
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const NEVER_LISTENING_HERE: &[i64] = &[];
+
 /// Those that not every architecture has.
 #[cfg(target_arch = "x86_64")]
 const NEVER_HERE: &[i64] = &[
@@ -122,6 +160,13 @@ fn programs(arch: TargetArch, listens: bool) -> Result<Vec<BpfProgram>, BackendE
         never.insert(SYS_socket, other_than_streams()?);
         // Whether a process listens at a Unix socket is found out by connecting; TCP is refused by Landlock.
         never.remove(&SYS_connect);
+        let more = NEVER_LISTENING.iter().chain(NEVER_LISTENING_HERE);
+        never.extend(more.map(|call| (*call, Vec::new())));
+        // Of this process alone, as the C library needs it.
+        let other = argument(0, SeccompCmpOp::Ne, std::process::id().into())?;
+        never.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![other])?]);
+        let other = argument(0, SeccompCmpOp::Ne, 0)?;
+        never.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![other])?]);
     }
     for (rules, error) in [(never, EPERM), (clone3, ENOSYS)] {
         let filter = SeccompFilter::new(

@@ -33,8 +33,8 @@ fn tests() {
             a_confined_process_can_do_what_it_is_for_and_nothing_else,
         ),
         (
-            "a_process_that_listens_for_another_connects_to_none",
-            a_process_that_listens_for_another_connects_to_none,
+            "a_process_that_listens_for_another_can_do_nothing_else",
+            a_process_that_listens_for_another_can_do_nothing_else,
         ),
         (
             "a_process_with_several_threads_is_not_confined_in_part",
@@ -281,37 +281,17 @@ fn confined(place: &Path, scenario: &str) {
             }
         }
         "listening" => {
-            let confined = Confinement::listening().apply().unwrap();
+            let listening = Confinement::listening()
+                .read(at("served"))
+                .read(at("port"))
+                .sockets(at("written"));
+            let confined = listening.apply().unwrap();
             if !confined.is_complete() {
                 println!("unsupported: {confined}");
                 return;
             }
             println!("{confined}");
-            let port = fs::read_to_string(at("port")).map_err(io::Error::other);
-            let tcp = TcpListener::bind("127.0.0.1:0");
-            let attempts = [
-                ("listens by TCP", tcp.map(drop)),
-                (
-                    "listens by a Unix socket",
-                    UnixListener::bind(at("beside/listening")).map(drop),
-                ),
-                ("reads a file", fs::read(at("beside/secret")).map(drop)),
-                (
-                    "connects by TCP",
-                    port.and_then(|port| TcpStream::connect(format!("127.0.0.1:{port}")))
-                        .map(drop),
-                ),
-                (
-                    "opens a UDP socket",
-                    UdpSocket::bind("127.0.0.1:0").map(drop),
-                ),
-                ("sends a local datagram", UnixDatagram::unbound().map(drop)),
-                (
-                    "executes a program",
-                    Command::new("/bin/true").status().map(drop),
-                ),
-            ];
-            for (attempt, result) in attempts {
+            for (attempt, result) in attempts_of_a_listening_process(place) {
                 match result {
                     Ok(()) => println!("{attempt}: done"),
                     Err(error) => println!("{attempt}: {error}"),
@@ -375,7 +355,135 @@ fn confined(place: &Path, scenario: &str) {
     }
 }
 
-fn a_process_that_listens_for_another_connects_to_none() {
+/// What one that listens for another process tries, and whether it may succeed.
+const EXPECTED_OF_LISTENING: &[(&str, bool)] = &[
+    ("reads what was kept", true),
+    ("listens by TCP", true),
+    ("listens at a privileged port", true),
+    ("listens by a Unix socket", true),
+    ("replaces a Unix socket", true),
+    ("listens by a Unix socket elsewhere", false),
+    ("reads beside", false),
+    ("reads /etc/shadow", false),
+    ("writes beside the sockets", false),
+    ("writes what it reads", false),
+    ("removes a file elsewhere", false),
+    ("renames a file", false),
+    ("makes a file its own", false),
+    ("opens a file for others", false),
+    ("sends a signal", false),
+    ("becomes another user", false),
+    ("has other capabilities", false),
+    ("connects by TCP", false),
+    ("opens a UDP socket", false),
+    ("sends a local datagram", false),
+    ("executes a program", false),
+    ("begins a process", false),
+];
+
+fn attempts_of_a_listening_process(place: &Path) -> Vec<(&'static str, io::Result<()>)> {
+    use rustix::process::{getppid, test_kill_process};
+    use rustix::thread::{CapabilitySet, capabilities};
+    let at = |name: &str| place.join(name);
+    let port = fs::read_to_string(at("port")).map_err(io::Error::other);
+    // Only root may, and has it still.
+    let privileged = match Account::is_possible() {
+        true => {
+            let mut ports = 1..1024;
+            let bound = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+            match ports.any(bound) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::PermissionDenied.into()),
+            }
+        }
+        false => Ok(()),
+    };
+    let kept = CapabilitySet::NET_BIND_SERVICE | CapabilitySet::DAC_OVERRIDE;
+    let others = match capabilities(None).unwrap().permitted & !kept {
+        none if none.is_empty() => Err(io::Error::other("none")),
+        _ => Ok(()),
+    };
+    let first = UnixListener::bind(at("written/listening"));
+    vec![
+        (
+            "reads what was kept",
+            fs::read(at("served/sub/page")).map(drop),
+        ),
+        ("listens by TCP", TcpListener::bind("127.0.0.1:0").map(drop)),
+        ("listens at a privileged port", privileged),
+        ("listens by a Unix socket", first.map(drop)),
+        (
+            "replaces a Unix socket",
+            fs::remove_file(at("written/listening"))
+                .and_then(|()| UnixListener::bind(at("written/listening")))
+                .map(drop),
+        ),
+        (
+            "listens by a Unix socket elsewhere",
+            UnixListener::bind(at("beside/listening")).map(drop),
+        ),
+        ("reads beside", fs::read(at("beside/secret")).map(drop)),
+        ("reads /etc/shadow", fs::read("/etc/shadow").map(drop)),
+        (
+            "writes beside the sockets",
+            fs::write(at("written/file"), ""),
+        ),
+        (
+            "writes what it reads",
+            fs::write(at("served/sub/page"), "other"),
+        ),
+        (
+            "removes a file elsewhere",
+            fs::remove_file(at("beside/secret")),
+        ),
+        (
+            "renames a file",
+            fs::rename(at("beside/secret"), at("written/secret")),
+        ),
+        (
+            "makes a file its own",
+            std::os::unix::fs::chown(at("beside/secret"), Some(0), Some(0)),
+        ),
+        (
+            "opens a file for others",
+            fs::set_permissions(at("beside/secret"), fs::Permissions::from_mode(0o666)),
+        ),
+        (
+            "sends a signal",
+            test_kill_process(getppid().unwrap()).map_err(io::Error::from),
+        ),
+        (
+            "becomes another user",
+            match Account::is_possible() {
+                true => {
+                    nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).map_err(io::Error::from)
+                }
+                false => Err(io::Error::other("only root can")),
+            },
+        ),
+        ("has other capabilities", others),
+        (
+            "connects by TCP",
+            port.and_then(|port| TcpStream::connect(format!("127.0.0.1:{port}")))
+                .map(drop),
+        ),
+        (
+            "opens a UDP socket",
+            UdpSocket::bind("127.0.0.1:0").map(drop),
+        ),
+        ("sends a local datagram", UnixDatagram::unbound().map(drop)),
+        (
+            "executes a program",
+            Command::new("/bin/true").status().map(drop),
+        ),
+        (
+            "begins a process",
+            Command::new("/proc/self/exe").spawn().map(drop),
+        ),
+    ]
+}
+
+fn a_process_that_listens_for_another_can_do_nothing_else() {
     let place = place();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
@@ -389,25 +497,20 @@ fn a_process_that_listens_for_another_connects_to_none() {
     }
     let told: Vec<_> = told.collect();
     assert!(child.wait().unwrap().success(), "{told:?}");
-    for (attempt, expected) in [
-        ("listens by TCP", true),
-        ("listens by a Unix socket", true),
-        ("reads a file", true),
-        ("connects by TCP", false),
-        ("opens a UDP socket", false),
-        ("sends a local datagram", false),
-        ("executes a program", false),
-    ] {
+    for (attempt, expected) in EXPECTED_OF_LISTENING {
         let found = told.iter().find_map(|line| {
             let (name, result) = line.split_once(": ")?;
-            (name == attempt).then_some(result)
+            (name == *attempt).then_some(result)
         });
         assert_eq!(
             found.map(|found| found == "done"),
-            Some(expected),
+            Some(*expected),
             "{attempt}: {found:?}"
         );
     }
+    assert_eq!(told.len(), EXPECTED_OF_LISTENING.len());
+    let mode = fs::metadata(place.path().join("beside/secret")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o644);
 }
 
 fn a_process_with_several_threads_is_not_confined_in_part() {

@@ -304,15 +304,121 @@ fn a_unix_socket_of_a_dead_server_is_replaced_by_the_helper() {
     assert_eq!(ask(&mut secure(&place, socket)), "content");
 }
 
+/// The helper, if there is one.
+fn helper_of(process: u32) -> String {
+    let listed = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    listed.unwrap_or_default().trim().to_owned()
+}
+
+/// The server itself may not: it does not know the directory.
+#[test]
+fn the_file_of_a_unix_socket_that_a_reload_adds_goes_with_its_listener_and_with_the_server() {
+    let place = Place::new();
+    for name in ["one", "other"] {
+        fs::create_dir(place.path(name)).unwrap();
+    }
+    let unix = |name: &str| format!("unix:{}", place.text(name));
+    let first = ("127.0.0.1:0", "https");
+    configure(&place, &[first]);
+    for way in WAYS {
+        let mut server = serve(&place, way);
+        let (one, other) = (unix("one/s"), unix("other/s"));
+        configure(&place, &[first, (&one, "https"), (&other, "https")]);
+        wait_for(&server, &format!("listening on {other} from now on"));
+        assert!(place.path("one/s").exists() && place.path("other/s").exists());
+        configure(&place, &[first, (&other, "https")]);
+        wait_for(&server, &format!("no longer listening on {one}"));
+        let deadline = Instant::now() + PATIENCE;
+        while place.path("one/s").exists() {
+            assert!(Instant::now() < deadline, "{}", server.running.output());
+            std::thread::yield_now();
+        }
+        // What cannot be had takes what could be with it.
+        configure(
+            &place,
+            &[
+                first,
+                (&other, "https"),
+                (&one, "https"),
+                ("unix:public", "https"),
+            ],
+        );
+        wait_for(&server, "not reloaded");
+        wait_for(&server, "which is not a socket");
+        while place.path("one/s").exists() {
+            assert!(Instant::now() < deadline, "{}", server.running.output());
+            std::thread::yield_now();
+        }
+        signal(&server.running, "-TERM");
+        assert!(server.running.wait(PATIENCE).unwrap().success());
+        while place.path("other/s").exists() {
+            assert!(Instant::now() < deadline, "{}", server.running.output());
+            std::thread::yield_now();
+        }
+        configure(&place, &[first]);
+    }
+}
+
+/// The service manager is told that the server lives, and a signal ends it at once, while a reload waits for the helper.
+#[test]
+fn a_helper_that_does_not_answer_holds_up_neither_the_watchdog_nor_signals() {
+    use std::os::unix::net::UnixDatagram;
+    let place = Place::new();
+    let socket = UnixDatagram::bind(place.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut buffer = [0; 1024];
+        let count = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    configure(&place, &[("127.0.0.1:0", "https")]);
+    let config = place.text("handfast.toml");
+    let program = place.program("serve").args(["--config", &config]);
+    let mut server = program
+        .env("NOTIFY_SOCKET", place.text("notify"))
+        .env("WATCHDOG_USEC", "20000")
+        .start();
+    while !told().starts_with("READY=1") {}
+    let helper = helper_of(server.id());
+    if helper.is_empty() {
+        skipped::note("this system does not list children");
+        return;
+    }
+    let helper = rustix::process::Pid::from_raw(helper.parse().unwrap()).unwrap();
+    let send = |signal| rustix::process::kill_process(helper, signal).unwrap();
+    send(rustix::process::Signal::STOP);
+    let added = local(free_port()).to_string();
+    configure(&place, &[("127.0.0.1:0", "https"), (&added, "https")]);
+    for way_out in ["an answer", "SIGTERM"] {
+        signal(&server, "-HUP");
+        while !told().starts_with("RELOADING=1") {}
+        for _ in 0..10 {
+            assert_eq!(told(), "WATCHDOG=1", "{way_out}");
+        }
+        match way_out {
+            "an answer" => {
+                send(rustix::process::Signal::CONT);
+                while !told().starts_with("READY=1\nSTATUS=serving at 2 addresses") {}
+                send(rustix::process::Signal::STOP);
+                let other = local(free_port()).to_string();
+                configure(&place, &[("127.0.0.1:0", "https"), (&other, "https")]);
+            }
+            _ => {
+                signal(&server, "-TERM");
+                let next = std::iter::repeat_with(told).find(|one| one != "WATCHDOG=1");
+                assert!(next.unwrap().starts_with("STOPPING=1"));
+                assert!(server.wait(PATIENCE).unwrap().success());
+                send(rustix::process::Signal::CONT);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_helper_of_a_confined_server_is_confined_and_no_other_server_has_one() {
     let place = Place::new();
     configure(&place, &[("127.0.0.1:0", "https")]);
-    let children = |server: &Serving| {
-        let id = server.running.id();
-        let listed = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
-        listed.unwrap_or_default().trim().to_owned()
-    };
+    let children = |server: &Serving| helper_of(server.running.id());
     let server = serve(&place, &[]);
     let helper = children(&server);
     if helper.is_empty() {
@@ -360,7 +466,7 @@ fn the_helper_opens_what_the_configuration_names_and_ends_with_the_server() {
         .spawn()
         .unwrap();
     let reply = |address: &str| {
-        let request = format!("{{\"address\":\"{address}\",\"beside\":false}}\n");
+        let request = format!("{{\"Open\":{{\"address\":\"{address}\",\"beside\":false}}}}\n");
         (&ours).write_all(request.as_bytes()).unwrap();
         let mut reply = Vec::new();
         while !reply.ends_with(b"\n") {

@@ -244,6 +244,99 @@ fn a_broken_configuration_changes_nothing_and_the_next_good_one_counts() {
     server.wait_for("threads, close changed: this takes effect with the next start");
 }
 
+/// Its place, its format and the audit file; no request and no line is lost, and what cannot be written changes nothing.
+#[test]
+fn a_changed_common_log_counts_from_the_reload_on() {
+    let place = Place::new();
+    place.certificate("live");
+    fs::create_dir(place.path("logs")).unwrap();
+    let configure = |log: &str| place.configure(&format!("[log]\n{log}\n{ONE_SITE}"));
+    let wait_for_lines = |name: &Path, count: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(name).unwrap_or_default();
+            if text.lines().count() >= count {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{}: {text}", name.display());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    configure("to = \"logs/one.log\"");
+    let server = place.serve(&[]);
+    let client = place.client();
+    let mut kept = server.connect(&client, "localhost");
+    assert_eq!(ask(&mut kept, "localhost"), "first");
+    let one = wait_for_lines(&place.path("logs/one.log"), 1);
+    assert!(!one.starts_with('{'), "{one}");
+
+    configure("to = \"logs/two.log\"\nformat = \"json\"\naudit = \"logs/audit.log\"");
+    server.wait_for_count("the configuration in force has changed", 1);
+    // Also of a connection from before.
+    assert_eq!(ask(&mut kept, "localhost"), "first");
+    let other = place.pki.server(&["localhost"]);
+    let anchors = TrustAnchors::empty().with_pem(other.cert_pem().as_bytes());
+    let distrusting = ClientContext::builder().trust(anchors.unwrap());
+    let distrusting = distrusting.build().unwrap();
+    let socket = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    distrusting.secure("localhost", socket).unwrap_err();
+    let two = wait_for_lines(&place.path("logs/two.log"), 2);
+    assert!(two.lines().all(|line| line.starts_with('{')), "{two}");
+    assert!(two.contains("\"/f.txt\""), "{two}");
+    wait_for_lines(&place.path("logs/audit.log"), 1);
+    assert_eq!(wait_for_lines(&place.path("logs/one.log"), 1), one);
+
+    configure("to = \"nowhere/three.log\"");
+    server.wait_for("nowhere/three.log cannot be written");
+    assert_eq!(ask(&mut kept, "localhost"), "first");
+    wait_for_lines(&place.path("logs/two.log"), 3);
+
+    configure("to = \"stderr\"");
+    server.wait_for_count("the configuration in force has changed", 2);
+    assert_eq!(ask(&mut kept, "localhost"), "first");
+    server.wait_for("GET /f.txt");
+    assert!(!server.running.output().contains("with the next start"));
+    assert_eq!(
+        wait_for_lines(&place.path("logs/two.log"), 3)
+            .lines()
+            .count(),
+        3
+    );
+}
+
+/// In the usual place, where the confined server itself may not write.
+#[test]
+fn a_log_that_a_reload_adds_is_opened_where_logs_are_on_this_system() {
+    let Ok(logs) = tempfile::tempdir_in("/var/log") else {
+        handfast_testbed::skipped::note("this user may not create directories in /var/log");
+        return;
+    };
+    let place = Place::new();
+    place.certificate("live");
+    place.configure(ONE_SITE);
+    let server = place.serve(&[]);
+    let client = place.client();
+    let log = logs.path().join("access.log");
+    fs::write(&log, "torn").unwrap();
+    place.configure(&format!("[log]\nto = \"{}\"\n{ONE_SITE}", log.display()));
+    server.wait_for("the configuration in force has changed");
+    assert_eq!(server.get(&client, "localhost").0, "first");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = fs::read_to_string(&log).unwrap();
+        if text.contains("GET /f.txt") {
+            assert!(text.starts_with("torn\n"), "{text}");
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{text}: {}",
+            server.running.output()
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn tickets_survive_a_reload() {
     let place = Place::new();

@@ -44,11 +44,11 @@ fn a_server_gives_up_what_serving_does_not_need_and_goes_on_serving() {
     let log = place.path("access.log");
     let server = serve(&place, &["--log", log.to_str().unwrap()]);
     server.running.expect_output(
-        "confined: files: only those given; no programs, no connections to others\n",
+        "sandbox: files: only those given; no programs, no connections to others; all of ",
         PATIENCE,
     );
     let holder = place.path("").canonicalize().unwrap();
-    let beside = format!("it can read everything in {}, so that", holder.display());
+    let beside = format!("all of {} can be read, to notice", holder.display());
     server.running.expect_output(&beside, PATIENCE);
     for (field, expected, own) in [("NoNewPrivs", "1", true), ("Seccomp", "2", false)] {
         let found = statuses(&server, field, own);
@@ -287,7 +287,7 @@ fn what_comes_from_pipes_is_served_within_the_sandbox() {
             .env("HANDFAST_CA_DIR", place.path("ca"))
             .args(["-c", &script]),
     );
-    server.running.expect_output("confined: ", PATIENCE);
+    server.running.expect_output("sandbox: ", PATIENCE);
     for _ in 0..2 {
         assert_eq!(get(&place, &server), "content");
         signal(&server.running, "-HUP");
@@ -318,7 +318,7 @@ fn a_file_in_a_directory_that_is_not_kept_is_told_before_and_after_it_is_replace
     let server = place.started(program.env("TMPDIR", place.path("")));
     let expected = format!("after log rotation the server cannot create its log again: {log}; ");
     server.running.expect_output(&expected, PATIENCE);
-    let expected = format!("the new one cannot be read: {key}, {cert}; ");
+    let expected = format!("restart the server (or use --no-sandbox): {key}, {cert}; ");
     server.running.expect_output(&expected, PATIENCE);
     for path in [&cert, &log] {
         let beside = format!("{path}.1");

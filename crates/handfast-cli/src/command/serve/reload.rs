@@ -20,6 +20,7 @@ use super::config::{self, Config};
 use super::context::{self, Prepared, Template};
 use super::held::Held;
 use super::listen::{Listeners, Plan};
+use super::log;
 use super::names;
 use super::numbers::{self, Numbers};
 use super::once::is_pipe;
@@ -97,6 +98,7 @@ struct Next {
     prepared: Prepared,
     remarks: Remarks,
     addresses: Vec<IpAddr>,
+    log: log::Common,
     listeners: Plan,
 }
 
@@ -144,10 +146,15 @@ impl Reload {
         &self.settings
     }
 
+    /// Another process serves from now on.
+    pub(super) fn leave(&self) {
+        self.listeners.leave();
+    }
+
     /// Looks at the files, the lists and the clock; to be called once a second.
-    pub(super) fn look(&mut self, running: &Running) {
+    pub(super) async fn look(&mut self, running: &Running) {
         match self.watch.look() {
-            Change::Read => return self.read(running, Reason::Files),
+            Change::Read => return self.read(running, Reason::Files).await,
             Change::Restored => {
                 self.note("the files that were refused are gone; nothing has changed")
             }
@@ -155,15 +162,15 @@ impl Reload {
         }
         if self.is_renewal_due() {
             self.asked = Instant::now();
-            return self.renew(running);
+            return self.renew(running).await;
         }
         self.look_at_lists(running);
     }
 
     /// Reads everything now.
-    pub(super) fn ask(&mut self, running: &Running) {
+    pub(super) async fn ask(&mut self, running: &Running) {
         self.look_at_lists(running);
-        self.read(running, Reason::Asked);
+        self.read(running, Reason::Asked).await;
     }
 
     fn look_at_lists(&mut self, running: &Running) {
@@ -220,9 +227,9 @@ impl Reload {
         is_old || (self.identities.names_addresses && names::addresses() != self.addresses)
     }
 
-    fn read(&mut self, running: &Running, reason: Reason) {
+    async fn read(&mut self, running: &Running, reason: Reason) {
         let mut before = watch_configuration(&self.args);
-        match self.prepare(&mut before) {
+        match self.prepare(&mut before).await {
             Ok(next) => {
                 self.put_in_place(running, next, reason);
                 before.complete();
@@ -240,8 +247,8 @@ impl Reload {
     }
 
     /// Has the local authority issue what is due, by the settings in force: files that have changed are another matter.
-    fn renew(&mut self, running: &Running) {
-        match self.build(self.config.clone(), self.settings.clone()) {
+    async fn renew(&mut self, running: &Running) {
+        match self.build(self.config.clone(), self.settings.clone()).await {
             Ok(next) => self.put_in_place(running, next, Reason::Renewal),
             Err(failures) => {
                 self.numbers.reloaded(false);
@@ -265,7 +272,7 @@ impl Reload {
     }
 
     /// Reads and builds everything. Changes nothing that is in force. Files are added to `before` before they are read.
-    fn prepare(&mut self, before: &mut Watch) -> Result<Next, Vec<Failure>> {
+    async fn prepare(&mut self, before: &mut Watch) -> Result<Next, Vec<Failure>> {
         let config = match &self.args.configuration.config {
             Some(path) if !is_pipe(path) => Some(Config::read(path)?),
             _ => self.config.clone(),
@@ -274,13 +281,23 @@ impl Reload {
         let settings = settings::resolve(&self.args, config.as_ref())
             .map_err(|problems| config::shown(problems, text))?;
         before.add(watched(&settings));
-        self.build(config, settings)
+        self.build(config, settings).await
     }
 
     /// Reads what the settings name, and builds everything of it.
-    fn build(&mut self, config: Option<Config>, settings: Settings) -> Result<Next, Vec<Failure>> {
+    async fn build(
+        &mut self,
+        config: Option<Config>,
+        settings: Settings,
+    ) -> Result<Next, Vec<Failure>> {
         let mut remarks = Remarks::default();
         let addresses = names::addresses();
+        for path in self.held.logs.closed(&settings) {
+            // Otherwise it is an error when it is opened.
+            if let Some(file) = self.listeners.open_log(&path).await {
+                self.held.logs.give(&path, file);
+            }
+        }
         let prepared = context::prepare(
             &settings,
             &mut self.held,
@@ -290,8 +307,10 @@ impl Reload {
         );
         let text = config.as_ref().map(|config| &config.text);
         let prepared = prepared.map_err(|problems| config::shown(problems, text))?;
+        let log = self.held.logs.open_common(&settings.log);
+        let log = log.map_err(|problem| config::shown(vec![*problem], text))?;
         // Last, because clients can connect from now on.
-        let listeners = self.listeners.open(&settings);
+        let listeners = self.listeners.open(&settings).await;
         let listeners = listeners.map_err(|problems| config::shown(problems, text))?;
         Ok(Next {
             config,
@@ -299,6 +318,7 @@ impl Reload {
             prepared,
             remarks,
             addresses,
+            log,
             listeners,
         })
     }
@@ -310,8 +330,10 @@ impl Reload {
             prepared,
             remarks,
             addresses,
+            log,
             listeners,
         } = next;
+        self.held.logs.replace_common(log);
         self.sites.replace(prepared.sites);
         self.replace_context(running, prepared.context, Some(prepared.of_status));
         // Not before: they are served by what is in force now.
@@ -476,13 +498,13 @@ mod tests {
         let (key, aside) = (place.path().join("ca/ca.key"), place.path().join("key"));
         std::fs::rename(&key, &aside).unwrap();
         std::fs::remove_dir_all(place.path().join("ca/certs")).unwrap();
-        let failures = reload
-            .build(reload.config.clone(), reload.settings.clone())
-            .err()
-            .unwrap();
+        let runtime = crate::runtime::current_thread().unwrap();
+        let (config, settings) = (reload.config.clone(), reload.settings.clone());
+        let failures = runtime.block_on(reload.build(config, settings));
+        let failures = failures.err().unwrap();
         assert!(reload.is_new_failure(&failures));
         for _ in 0..2 {
-            reload.renew(&running);
+            runtime.block_on(reload.renew(&running));
             assert!(!reload.is_new_failure(&failures));
             // Nothing was refused that could be restored.
             assert_eq!(reload.watch.look(), Change::None);
@@ -491,7 +513,7 @@ mod tests {
         std::fs::rename(&aside, &key).unwrap();
         // A configuration that cannot be used keeps no certificate from being renewed.
         std::fs::write(place.path().join("handfast.toml"), "unknown = 1\n").unwrap();
-        reload.renew(&running);
+        runtime.block_on(reload.renew(&running));
         assert_ne!(serial(&reload), first);
         assert!(reload.is_new_failure(&failures), "it is told again");
     }

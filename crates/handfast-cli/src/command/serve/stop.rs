@@ -1,11 +1,13 @@
 //! From the start to the end: signals, what is to be read again, memory after peaks.
 
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use handfast::Explanation;
 use handfast_https::server::Running;
+use tokio::sync::Notify;
 
 use super::log;
 use super::reload::Reload;
@@ -41,8 +43,6 @@ pub(super) fn until_stopped(
     control: Control,
 ) -> Result<ExitCode, Failure> {
     let hurried = runtime.block_on(async {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut peaks, mut peak) = (tokio::time::interval(heap::LOOK_EVERY), Peak::default());
         peaks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let alive_every = supervisor.alive_every();
@@ -50,21 +50,21 @@ pub(super) fn until_stopped(
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         supervisor.ready(running.listeners().len());
         let mut taken = Box::pin(control.until_taken(&running));
+        let asked = Notify::new();
+        let mut reloads = Box::pin(reload_when_due(&mut reload, &running, &asked, &supervisor));
         let end = loop {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break End::Signal,
                     Signal::Hangup => {
-                        supervisor.reloading();
                         log.reopen();
-                        reload.ask(&running);
-                        supervisor.ready(running.listeners().len());
+                        asked.notify_one();
                     }
                     Signal::Reopen => log.reopen(),
                 },
                 taken = &mut taken => break End::Taken(taken, false),
                 _ = alive.tick(), if alive_every.is_some() => supervisor.alive(),
-                _ = looks.tick() => reload.look(&running),
+                never = &mut reloads => match never {},
                 _ = peaks.tick() => {
                     if peak.is_over(running.connections()) {
                         heap::give_back();
@@ -72,6 +72,8 @@ pub(super) fn until_stopped(
                 }
             }
         };
+        // One that waits for something is given up.
+        drop(reloads);
         let end = match end {
             End::Signal => {
                 let settled = tokio::select! {
@@ -99,6 +101,7 @@ pub(super) fn until_stopped(
                     false => grace.max(TAKEN_GRACE),
                 };
                 control.leave(taken, &running);
+                reload.leave();
                 stopper.retire(time);
                 time
             }
@@ -150,10 +153,34 @@ pub(super) fn until_stopped(
     })?;
     // What has not ended by then ends with the process.
     runtime.shutdown_background();
-    if hurried {
-        output::note("stopped at once");
+    match hurried {
+        true => output::note("stopped at once"),
+        false if reload.settings().log.is_quiet() => {}
+        false => output::note("stopped"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads again what has changed, and everything when asked to, until it is dropped. A reload may wait for another process that opens
+/// listeners: signals and the service manager do not wait for that.
+async fn reload_when_due(
+    reload: &mut Reload,
+    running: &Running,
+    asked: &Notify,
+    supervisor: &Supervisor,
+) -> Infallible {
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = asked.notified() => {
+                supervisor.reloading();
+                reload.ask(running).await;
+                supervisor.ready(running.listeners().len());
+            }
+            _ = looks.tick() => reload.look(running).await,
+        }
+    }
 }
 
 pub(super) fn no_signals(error: io::Error) -> Failure {

@@ -16,6 +16,8 @@ mod open;
 mod opener;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
 use std::rc::Rc;
 
 use handfast::escape_control;
@@ -235,7 +237,7 @@ impl Listeners {
     ///
     /// # Errors
     /// Everything that cannot be listened on. What was opened is closed again.
-    pub(super) fn open(&mut self, settings: &Settings) -> Result<Plan, Vec<Problem>> {
+    pub(super) async fn open(&mut self, settings: &Settings) -> Result<Plan, Vec<Problem>> {
         let mut plan = Plan::default();
         let mut left: Vec<usize> = (0..self.served.len()).collect();
         let mut missing = Vec::new();
@@ -262,7 +264,7 @@ impl Listeners {
                 continue;
             }
             let is_beside = self.takes_over(&one, &plan.closed);
-            match self.opener.open(&one.address.value, is_beside) {
+            match self.opener.open(&one.address.value, is_beside).await {
                 Ok(listeners) => plan.opened.push((one, listeners)),
                 Err(error) if one.is_optional && is_unavailable(&error.source) => {
                     plan.opened.push((one, Vec::new()));
@@ -275,10 +277,24 @@ impl Listeners {
                 }
             }
         }
-        match problems.is_empty() {
-            true => Ok(plan),
-            false => Err(problems),
+        if problems.is_empty() {
+            return Ok(plan);
         }
+        for (wanted, listeners) in plan.opened {
+            drop(listeners);
+            self.opener.discarded(&wanted.address.value);
+        }
+        Err(problems)
+    }
+
+    /// Another process serves all of it from now on: files of Unix sockets stay.
+    pub(super) fn leave(&self) {
+        self.opener.leave();
+    }
+
+    /// Opens a log that this process may not open; nothing if there is no other that may.
+    pub(super) async fn open_log(&mut self, path: &Path) -> Option<File> {
+        self.opener.log(path).await
     }
 
     /// Whether its port is one of ours, and those that have it are closed.
@@ -357,6 +373,7 @@ impl Listeners {
                     ));
                 }
             }
+            self.opener.closed(&gone.wanted.address.value);
         }
         self.served.extend(added);
         self.note_keys();

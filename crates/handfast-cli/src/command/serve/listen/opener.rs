@@ -1,5 +1,8 @@
 //! What opens listeners: the server, or the process that it kept for this.
 
+use std::fs::File;
+use std::path::Path;
+
 use handfast_https::server::{BindError, Listener};
 
 #[cfg(target_os = "linux")]
@@ -18,7 +21,7 @@ pub(in crate::command::serve) enum Opener {
 
 impl Opener {
     /// Listens on an address. `beside`: it takes the place of one of ours, which still has the port.
-    pub(super) fn open(
+    pub(super) async fn open(
         &mut self,
         address: &Address,
         beside: bool,
@@ -26,7 +29,45 @@ impl Opener {
         match self {
             Self::Here(threads) => open(address, beside, *threads),
             #[cfg(target_os = "linux")]
-            Self::Helper(helper) => helper.open(address, beside),
+            Self::Helper(helper) => helper.open(address, beside).await,
+        }
+    }
+
+    /// Opens a log that this process may not open; nothing if there is no other that may.
+    pub(super) async fn log(&mut self, path: &Path) -> Option<File> {
+        match self {
+            Self::Here(_) => {
+                let _ = path;
+                None
+            }
+            #[cfg(target_os = "linux")]
+            Self::Helper(helper) => helper.log(path).await.ok(),
+        }
+    }
+
+    /// What was opened for this address a moment ago is closed, and was never served.
+    pub(super) fn discarded(&self, address: &Address) {
+        if let (Self::Here(_), Address::Unix(path)) = (self, address) {
+            // What cannot be removed is replaced when the address is opened again.
+            let _ = std::fs::remove_file(path);
+        }
+        self.closed(address);
+    }
+
+    /// What was opened for this address is closed. The server removes the file of a Unix socket if it may.
+    pub(super) fn closed(&self, address: &Address) {
+        #[cfg(target_os = "linux")]
+        if let (Self::Helper(helper), Address::Unix(path)) = (self, address) {
+            helper.remove(path);
+        }
+        let _ = address;
+    }
+
+    /// Another server serves what this one listened on.
+    pub(super) fn leave(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Helper(helper) = self {
+            helper.leave();
         }
     }
 }

@@ -11,6 +11,7 @@
 //! Each output has a thread: a terminal that is stopped does not delay the audit file. What the program itself says on stderr is given to
 //! such a thread, too, as long as the server runs.
 
+mod common;
 mod events;
 mod journal;
 mod lines;
@@ -32,11 +33,14 @@ use handfast_https::server::{
 use handfast_site::Sites;
 use serde_json::Value;
 
+pub(super) use self::common::Common;
 use self::outputs::{Outputs, next_number};
 use self::request::Format;
 pub(super) use self::sites::SiteLogs;
 use self::sites::State;
 use self::spell::Clock;
+#[cfg(target_os = "linux")]
+pub(super) use self::target::appending;
 use self::writer::Output;
 use super::config::{LogTarget, Place, Problem};
 use super::numbers::Numbers;
@@ -47,15 +51,9 @@ use crate::output;
 
 /// All logs, from the start to the end.
 pub(super) struct Logs {
-    access: Option<Output>,
-    /// For events that the format of the access log cannot express.
-    aside: Option<Output>,
-    audit: Option<Output>,
     /// Stderr, for what the program itself says.
     messages: Output,
     of_sites: SiteLogs,
-    format: Format,
-    verbose: bool,
 }
 
 /// What a signal handler and the status page need of the logs.
@@ -82,38 +80,11 @@ impl Logs {
     /// # Errors
     /// If one cannot be written: a server that is to be logged does not run without.
     pub(super) fn open(settings: &LogSettings, of_sites: SiteLogs) -> Result<Self, Box<Problem>> {
-        let at = |place: &Place| {
-            let place = place.clone();
-            move |failure: Failure| Box::new(Problem::of(&place, failure))
-        };
-        let outputs = &of_sites.outputs;
-        let format = Format::of(&settings.to.value, settings.format);
-        let access = match &settings.to.value {
-            LogTarget::Stderr if settings.is_quiet() => None,
-            to => {
-                let opened = outputs.access(to, format, true);
-                opened.map_err(at(&settings.to.place))?
-            }
-        };
-        of_sites.keep(&settings.to.value);
-        let messages = outputs.stderr(events::lines_lost);
-        let messages = messages.map_err(at(&Place::Unset))?;
-        let aside = match (&access, format) {
-            (Some(_), Format::Combined) if !settings.is_quiet() => Some(messages.clone()),
-            _ => None,
-        };
-        let audit = settings.audit.as_ref();
-        let audit = audit.map(|path| outputs.audit(&path.value).map_err(at(&path.place)));
-        let audit = audit.transpose()?;
-        Ok(Self {
-            access,
-            aside,
-            audit,
-            messages,
-            of_sites,
-            format,
-            verbose: settings.is_verbose(),
-        })
+        let common = of_sites.open_common(settings)?;
+        of_sites.replace_common(common);
+        let messages = of_sites.outputs.stderr(events::lines_lost);
+        let messages = messages.map_err(|failure| Box::new(Problem::of(&Place::Unset, failure)))?;
+        Ok(Self { messages, of_sites })
     }
 
     /// Starts to write what was logged since, and what will be.
@@ -122,9 +93,16 @@ impl Logs {
     /// When the system gives no thread.
     pub(super) fn begin(&self) -> Result<(), Failure> {
         self.of_sites.outputs.begin()?;
-        let stderr = self.messages.clone();
+        let (stderr, of_sites) = (self.messages.clone(), self.of_sites.clone());
         output::divert(Some(Box::new(move |lines| {
-            stderr.put(|out| out.extend_from_slice(lines.as_bytes()));
+            let has_times = of_sites.common().has_times_on_stderr();
+            stderr.put(|out| {
+                if has_times {
+                    spell::time(out, SystemTime::now(), Clock::Seconds);
+                    out.push(b' ');
+                }
+                out.extend_from_slice(lines.as_bytes());
+            });
         })));
         Ok(())
     }
@@ -132,14 +110,8 @@ impl Logs {
     /// Receives the events of a server of these sites.
     pub(super) fn observer(&self, numbers: Arc<Numbers>, sites: Sites) -> Log {
         Log {
-            access: self.access.clone(),
-            aside: self.aside.clone(),
-            audit: self.audit.clone(),
             of_sites: self.of_sites.clone(),
             sites,
-            format: self.format,
-            verbose: self.verbose,
-            number: next_number(),
             numbers,
         }
     }
@@ -164,53 +136,13 @@ impl Drop for Logs {
 
 /// Turns events into lines, and counts them.
 pub(super) struct Log {
-    access: Option<Output>,
-    aside: Option<Output>,
-    audit: Option<Output>,
     of_sites: SiteLogs,
     /// By which a request's site is known.
     sites: Sites,
-    format: Format,
-    verbose: bool,
-    /// Distinguishes logs in what each thread keeps.
-    number: u64,
     numbers: Arc<Numbers>,
 }
 
 impl Log {
-    /// Writes an event that is no request to the access log, in its format.
-    fn event(
-        &self,
-        time: SystemTime,
-        text: impl FnOnce() -> String,
-        value: impl FnOnce() -> Value,
-    ) {
-        let output = match self.format {
-            Format::Combined => &self.aside,
-            _ => &self.access,
-        };
-        let Some(output) = output else { return };
-        match self.format {
-            Format::Json => {
-                let line = values::line(&value());
-                output.put(|out| out.extend_from_slice(line.as_bytes()));
-            }
-            Format::Journal => {
-                let (text, value) = (text(), value());
-                output.put(|out| journal::put(out, &text, &value));
-            }
-            Format::Handfast | Format::Combined => {
-                let text = text();
-                output.put(|out| {
-                    spell::time(out, time, Clock::Seconds);
-                    out.push(b' ');
-                    out.extend_from_slice(text.as_bytes());
-                    out.push(b'\n');
-                });
-            }
-        }
-    }
-
     /// Writes a request to the log of its site. Has that one of its own?
     fn put_to_site(&self, event: &RequestEvent<'_>) -> bool {
         let host = request::host(event).and_then(|host| str::from_utf8(host).ok());
@@ -231,19 +163,13 @@ impl Log {
         }
         true
     }
-
-    fn audit(&self, value: impl FnOnce() -> Value) {
-        if let Some(audit) = &self.audit {
-            let line = values::line(&value());
-            audit.put(|out| out.extend_from_slice(line.as_bytes()));
-        }
-    }
 }
 
 impl Observer for Log {
     fn wants_fields(&self) -> bool {
         // The site of a request is known by its host.
-        (self.access.is_some() && self.format != Format::Handfast) || self.of_sites.has_any()
+        let common = self.of_sites.common();
+        (common.access.is_some() && common.format != Format::Handfast) || self.of_sites.has_any()
     }
 
     fn request(&self, event: &RequestEvent<'_>) {
@@ -251,16 +177,18 @@ impl Observer for Log {
         if self.of_sites.has_any() && self.put_to_site(event) {
             return;
         }
-        if let Some(access) = &self.access {
-            access.put(|out| request::put(out, self.format, self.number, event));
+        let common = self.of_sites.common();
+        if let Some(access) = &common.access {
+            access.put(|out| request::put(out, common.format, common.number, event));
         }
     }
 
     fn connection_opened(&self, connection: &ConnectionInfo) {
         self.numbers.connection_opened(connection);
-        if self.verbose {
+        let common = self.of_sites.common();
+        if common.verbose {
             let now = SystemTime::now();
-            self.event(
+            common.event(
                 now,
                 || events::connection_opened(connection),
                 || values::connection_opened(connection, now),
@@ -271,8 +199,9 @@ impl Observer for Log {
     fn handshake_failed(&self, event: &HandshakeEvent<'_>) {
         let explanation = event.error.advise();
         self.numbers.handshake_failed(explanation.id);
-        self.audit(|| values::handshake_failed(event, &explanation));
-        self.event(
+        let common = self.of_sites.common();
+        common.audit(|| values::handshake_failed(event, &explanation));
+        common.event(
             event.time,
             || events::handshake_failed(event, &explanation),
             || values::handshake_failed(event, &explanation),
@@ -281,18 +210,19 @@ impl Observer for Log {
 
     fn connection_closed(&self, event: &CloseEvent<'_>) {
         self.numbers.connection_closed(event);
+        let common = self.of_sites.common();
         let is_failure = values::is_failure(&event.reason);
         if is_failure {
-            self.audit(|| values::connection_closed(event));
+            common.audit(|| values::connection_closed(event));
         }
-        match self.format {
-            Format::Json if is_failure || self.verbose => {
-                self.event(event.time, String::new, || values::connection_closed(event));
+        match common.format {
+            Format::Json if is_failure || common.verbose => {
+                common.event(event.time, String::new, || values::connection_closed(event));
             }
             Format::Json => {}
             _ => {
-                if let Some(text) = events::connection_closed(event, self.verbose) {
-                    self.event(event.time, || text, || values::connection_closed(event));
+                if let Some(text) = events::connection_closed(event, common.verbose) {
+                    common.event(event.time, || text, || values::connection_closed(event));
                 }
             }
         }
@@ -302,22 +232,25 @@ impl Observer for Log {
         self.numbers.connections_full();
         let now = SystemTime::now();
         let value = || values::connections_full(connections_max, now);
-        self.audit(value);
-        self.event(now, || events::connections_full(connections_max), value);
+        let common = self.of_sites.common();
+        common.audit(value);
+        common.event(now, || events::connections_full(connections_max), value);
     }
 
     fn address_limited(&self, event: &LimitEvent) {
         let value = || values::address_limited(event);
-        self.audit(value);
-        self.event(event.time, || events::address_limited(event), value);
+        let common = self.of_sites.common();
+        common.audit(value);
+        common.event(event.time, || events::address_limited(event), value);
     }
 
     fn redirected(&self, event: &RedirectEvent<'_>) {
         // A port that was opened and closed is no request.
-        if event.status.is_none() && event.request_line.is_empty() && !self.verbose {
+        let common = self.of_sites.common();
+        if event.status.is_none() && event.request_line.is_empty() && !common.verbose {
             return;
         }
-        self.event(
+        common.event(
             event.time,
             || events::redirected(event),
             || values::redirected(event),
@@ -328,7 +261,8 @@ impl Observer for Log {
         self.numbers.accept_failed();
         let now = SystemTime::now();
         let value = || values::accept_failed(error, pause, now);
-        self.audit(value);
-        self.event(now, || events::accept_failed(error, pause), value);
+        let common = self.of_sites.common();
+        common.audit(value);
+        common.event(now, || events::accept_failed(error, pause), value);
     }
 }

@@ -1,5 +1,6 @@
 //! The outputs of a server: each is opened once, however many sites write to it, and has a thread.
 
+use std::fs::File;
 use std::io;
 #[cfg(not(unix))]
 use std::io::ErrorKind;
@@ -37,8 +38,10 @@ struct State {
     open: Vec<Open>,
     /// Threads begin once the process is confined.
     has_begun: bool,
-    /// Lines that were lost by access logs that have ended.
-    lost_before: u64,
+    /// Lines that were lost by logs that have ended: access logs, audit files.
+    lost_before: [u64; 2],
+    /// Files that another process has opened, which this one may not.
+    given: Vec<(PathBuf, File)>,
 }
 
 struct Open {
@@ -64,7 +67,7 @@ enum Thread {
 impl Outputs {
     /// Stderr; `report` is how lost lines are reported there, if it is not open yet.
     pub(super) fn stderr(&self, report: target::Report) -> Result<Output, Failure> {
-        self.get(Key::Stderr, || {
+        self.get(Key::Stderr, |_| {
             let stderr = ToStderr::new(report);
             Ok(writer::prepare(
                 "handfast-stderr",
@@ -86,23 +89,23 @@ impl Outputs {
         let output = match to {
             LogTarget::Off => return Ok(None),
             LogTarget::Stderr => self.stderr(report),
-            LogTarget::File(path) => self.get(key, || {
+            LogTarget::File(path) => self.get(key, |given| {
                 let what = match is_common {
                     true => "the access log".to_owned(),
                     false => format!("the access log {}", shown_path(path)),
                 };
-                let file = ToFile::open(path, what, report);
+                let file = ToFile::open(path, given, what, report);
                 let file = file.map_err(|error| unusable("the access log", path, &error))?;
                 Ok(writer::prepare("handfast-log", file, LAST_LINES))
             }),
-            LogTarget::Journal(path) => self.get(key, || journal(path.as_deref())),
+            LogTarget::Journal(path) => self.get(key, |_| journal(path.as_deref())),
         };
         output.map(Some)
     }
 
     pub(super) fn audit(&self, path: &Path) -> Result<Output, Failure> {
-        self.get(Key::Audit(path.to_owned()), || {
-            let file = ToFile::open(path, "the audit file", values::lines_lost);
+        self.get(Key::Audit(path.to_owned()), |given| {
+            let file = ToFile::open(path, given, "the audit file", values::lines_lost);
             let file = file.map_err(|error| audit_unusable(path, &error))?;
             Ok(writer::prepare("handfast-audit", file, LAST_LINES))
         })
@@ -111,13 +114,20 @@ impl Outputs {
     fn get(
         &self,
         key: Key,
-        open: impl FnOnce() -> Result<(Output, Waiting), Failure>,
+        open: impl FnOnce(Option<File>) -> Result<(Output, Waiting), Failure>,
     ) -> Result<Output, Failure> {
         let mut state = self.lock();
         if let Some(known) = state.open.iter().find(|one| one.key == key) {
             return Ok(known.output.clone());
         }
-        let (output, waiting) = open()?;
+        let path = match &key {
+            Key::Access(LogTarget::File(path)) | Key::Audit(path) => Some(path),
+            _ => None,
+        };
+        let is_it = |given: &(PathBuf, File)| Some(&given.0) == path;
+        let given = state.given.iter().position(is_it);
+        let given = given.map(|at| state.given.swap_remove(at).1);
+        let (output, waiting) = open(given)?;
         let thread = match state.has_begun {
             true => Thread::Runs(begin(waiting)?),
             false => Thread::ToBegin(waiting),
@@ -153,31 +163,49 @@ impl Outputs {
     /// Lines that were lost since the start: of access logs, of the audit file.
     pub(super) fn lost(&self) -> [u64; 2] {
         let state = self.lock();
-        let mut lost = [state.lost_before, 0];
+        let mut lost = state.lost_before;
         for one in &state.open {
-            let place = usize::from(matches!(one.key, Key::Audit(_)));
-            if let Some(sum) = lost.get_mut(place) {
-                *sum += one.output.lost();
-            }
+            one.add_lost(&mut lost);
         }
         lost
     }
 
-    /// Ends the access logs that go to none of these places, once what was logged is written.
-    pub(super) fn retain(&self, used: &[&LogTarget]) {
+    /// Ends the access logs that go to none of these places, and other audit files, once what was logged is written.
+    pub(super) fn retain(&self, used: &[&LogTarget], audit: Option<&Path>) {
         let State {
-            open, lost_before, ..
+            open,
+            lost_before,
+            given,
+            ..
         } = &mut *self.lock();
-        open.retain_mut(|one| match &one.key {
-            Key::Access(to) if !used.contains(&to) => {
-                *lost_before += one.output.lost();
+        given.clear();
+        open.retain_mut(|one| {
+            let is_used = match &one.key {
+                Key::Stderr => true,
+                Key::Access(to) => used.contains(&to),
+                Key::Audit(path) => audit == Some(path),
+            };
+            if !is_used {
+                one.add_lost(lost_before);
                 if let Thread::Runs(writer) = std::mem::replace(&mut one.thread, Thread::None) {
                     writer.ask_to_end();
                 }
-                false
             }
-            _ => true,
+            is_used
         });
+    }
+
+    /// Is a log written to this file?
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.lock().open.iter().any(|one| match &one.key {
+            Key::Access(LogTarget::File(open)) | Key::Audit(open) => open == path,
+            _ => false,
+        })
+    }
+
+    /// A log to this path is written to this file, which is open for it.
+    pub(super) fn give(&self, path: &Path, file: File) {
+        self.lock().given.push((path.to_owned(), file));
     }
 
     /// Writes queued lines and ends, within limits.
@@ -205,6 +233,13 @@ impl Outputs {
 }
 
 impl Open {
+    fn add_lost(&self, lost: &mut [u64; 2]) {
+        let place = usize::from(matches!(self.key, Key::Audit(_)));
+        if let Some(sum) = lost.get_mut(place) {
+            *sum += self.output.lost();
+        }
+    }
+
     /// Waits until it has ended, since then.
     fn finish(self, began: Instant) {
         if let Thread::Runs(writer) = self.thread {

@@ -12,8 +12,9 @@ use crate::command::serve::config::LogTarget;
 use crate::command::serve::config::choices::LogFormat;
 
 /// How requests are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Format {
+    #[default]
     Handfast,
     Combined,
     Json,

@@ -3,17 +3,22 @@
 //! A site knows its log by a label, which stays the same as long as the server runs: a table of sites can be built before its logs
 //! are opened.
 
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::common::Common;
 use super::outputs::{Outputs, next_number};
 use super::request::Format;
 use super::writer::Output;
 use crate::command::serve::config::choices::LogFormat;
 use crate::command::serve::config::{LogTarget, Problem};
-use crate::command::serve::settings::{Settings, SiteLog};
+use crate::command::serve::once::is_pipe;
+use crate::command::serve::settings::{LogSettings, Settings, SiteLog};
 
 /// The logs of a server's sites, with all of its outputs. Clones are the same.
 #[derive(Clone, Default)]
@@ -28,8 +33,8 @@ struct Shared {
     all: ArcSwap<Vec<OwnLog>>,
     /// Whether there are any.
     any: AtomicBool,
-    /// Where the common log goes, as long as the server runs.
-    common: OnceLock<LogTarget>,
+    /// For what has no log of its own. Read for every event, without a lock.
+    common: ArcSwap<Common>,
 }
 
 /// A log of one or several sites.
@@ -115,13 +120,47 @@ impl SiteLogs {
         }
         self.shared.all.store(Arc::new(all));
         let used = of_sites().map(|log| &log.to.value);
-        let used: Vec<_> = used.chain(self.shared.common.get()).collect();
-        self.outputs.retain(&used);
+        let common = self.common();
+        let used: Vec<_> = used.chain([&common.to]).collect();
+        let audit = common.audit.as_ref().map(|(path, _)| &**path);
+        self.outputs.retain(&used, audit);
     }
 
-    /// The output of the common log, which is never ended before the server.
-    pub(super) fn keep(&self, to: &LogTarget) {
-        let _ = self.shared.common.set(to.clone());
+    /// Opens the common log that these settings have. It is not in use yet.
+    ///
+    /// # Errors
+    /// What cannot be written.
+    pub(in crate::command::serve) fn open_common(
+        &self,
+        settings: &LogSettings,
+    ) -> Result<Common, Box<Problem>> {
+        Common::open(&self.outputs, settings)
+    }
+
+    /// From now on this is the common log. What the one before has written to ends when it is [not used](Self::forget_unused).
+    pub(in crate::command::serve) fn replace_common(&self, common: Common) {
+        self.shared.common.store(Arc::new(common));
+    }
+
+    /// Those of these files that no log is written to yet, and that this process cannot open.
+    pub(in crate::command::serve) fn closed(&self, settings: &Settings) -> Vec<PathBuf> {
+        let files = settings.log_files().into_iter().map(|log| log.value);
+        let is_closed = |path: &PathBuf| {
+            let opened = || super::target::appending().open(path);
+            let refused = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            // Opening a pipe blocks until a process reads from it.
+            !self.outputs.has(path) && !is_pipe(path) && opened().is_err_and(refused)
+        };
+        files.filter(is_closed).collect()
+    }
+
+    /// A log to this path is written to this file.
+    pub(in crate::command::serve) fn give(&self, path: &Path, file: File) {
+        self.outputs.give(path, file);
+    }
+
+    pub(super) fn common(&self) -> Guard<Arc<Common>> {
+        self.shared.common.load()
     }
 
     /// Whether any site has a log of its own.

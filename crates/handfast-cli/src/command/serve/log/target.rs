@@ -36,8 +36,21 @@ pub(super) struct ToFile {
 impl ToFile {
     /// Lines are appended. A new file is readable by its owner only, because it contains clients' addresses and
     /// names; one that exists keeps its mode, so that who rotates files decides who reads them.
-    pub(super) fn open(path: &Path, what: impl Into<String>, report: Report) -> io::Result<Self> {
-        let (file, torn) = append_to(path)?;
+    ///
+    /// `given`: the file, if another process has opened it.
+    pub(super) fn open(
+        path: &Path,
+        given: Option<File>,
+        what: impl Into<String>,
+        report: Report,
+    ) -> io::Result<Self> {
+        let (file, torn) = match given {
+            Some(file) => {
+                let torn = ends_within_line(&file).unwrap_or(false);
+                (file, torn)
+            }
+            None => append_to(path)?,
+        };
         Ok(Self {
             lines: Lines::new(file, torn),
             path: path.to_owned(),
@@ -87,18 +100,24 @@ impl Target for ToFile {
 
 /// The file, and whether it ends with a partial line, from a server that was killed or whose disk was full.
 fn append_to(path: &Path) -> io::Result<(File, bool)> {
+    let file = appending().open(path)?;
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let ends_within_line = || ends_within_line(&File::open(path)?);
+    Ok((file, is_file && ends_within_line().unwrap_or(false)))
+}
+
+/// How a log is opened.
+pub(in crate::command::serve) fn appending() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-    Ok((file, is_file && ends_within_line(path).unwrap_or(false)))
+    options
 }
 
-fn ends_within_line(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
+fn ends_within_line(mut file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 {
         return Ok(false);
     }
     file.seek(SeekFrom::End(-1))?;
@@ -160,7 +179,11 @@ impl ToJournal {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let socket = std::os::unix::net::UnixDatagram::unbound()?;
         // The journal is there, or this fails. Each entry names the address again: the journal may be restarted.
-        socket.connect(path)?;
+        match socket.connect(path) {
+            // A confined process connects to nothing, and sends to it all the same.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {}
+            result => result?,
+        }
         let socket = std::os::unix::net::UnixDatagram::unbound()?;
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, Self::ENTRY_MAX);
         Ok(Self {

@@ -150,7 +150,7 @@ impl Kept {
         }
         if !self.fixed.is_empty() {
             output::note(format!(
-                "if one of these is replaced while the server runs, the new one cannot be read: {}; keep them in a directory that holds little else, or use --no-sandbox",
+                "if one of these is deleted and made again, restart the server (or use --no-sandbox): {}; in a directory that holds little else it is not needed",
                 list(&self.fixed)
             ));
         }

@@ -10,6 +10,8 @@
 mod closed;
 mod holders;
 mod kept;
+#[cfg(target_os = "linux")]
+mod listening;
 mod words;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,8 @@ use handfast_confine::{ConfineError, Confined, Confinement, Enforcement};
 
 use self::closed::closed_to;
 use self::kept::Kept;
+#[cfg(target_os = "linux")]
+pub(super) use self::listening::listening;
 use self::words::list;
 use super::args::Args;
 use super::certificates::{Remarks, SiteIdentities};
@@ -166,13 +170,16 @@ fn tell(settings: &Settings, confined: &Confined, beside: &BTreeSet<PathBuf>) {
         }
         _ if is_quiet => {}
         _ => {
-            output::note(format!("confined: {confined}"));
-            if !beside.is_empty() && confined.files != Enforcement::Unsupported {
-                output::note(format!(
-                    "beside the given files it can read everything in {}, so that it finds those that take their place",
-                    list(beside)
-                ));
-            }
+            let reads_beside = match confined.files {
+                Enforcement::Full | Enforcement::Partial if !beside.is_empty() => {
+                    format!(
+                        "; all of {} can be read, to notice replaced files",
+                        list(beside)
+                    )
+                }
+                _ => String::new(),
+            };
+            output::note(format!("sandbox: {confined}{reads_beside}"));
         }
     }
 }

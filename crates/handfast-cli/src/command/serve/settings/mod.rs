@@ -20,8 +20,8 @@ mod types;
 mod write;
 
 #[cfg(target_os = "linux")]
-pub(super) use self::resolve::listener_addresses;
-pub(super) use self::resolve::resolve;
+pub(super) use self::resolve::{listener_addresses, log_paths};
+pub(super) use self::resolve::{resolve, resolve_partly};
 pub(super) use self::restart::needs_restart;
 pub(super) use self::types::{
     Certificate, Clients, FileSettings, LogSettings, Settings, Site, SiteLog,

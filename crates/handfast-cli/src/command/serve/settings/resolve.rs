@@ -41,6 +41,17 @@ pub(in crate::command::serve) fn resolve(
     args: &Args,
     config: Option<&Config>,
 ) -> Result<Settings, Vec<Problem>> {
+    match resolve_partly(args, config) {
+        (Some(settings), problems) if problems.is_empty() => Ok(settings),
+        (_, problems) => Err(problems),
+    }
+}
+
+/// What does not fit together comes second; nothing comes first if it cannot be judged any further.
+pub(in crate::command::serve) fn resolve_partly(
+    args: &Args,
+    config: Option<&Config>,
+) -> (Option<Settings>, Vec<Problem>) {
     let mut problems = Vec::new();
     let mut file = config.map_or_else(File::default, |config| config.file.clone());
     let directory = config.map_or_else(PathBuf::new, Config::directory);
@@ -48,10 +59,8 @@ pub(in crate::command::serve) fn resolve(
     let resolve = Resolve {
         directory: &directory,
     };
-    match resolve.all(&file, &mut problems) {
-        Some(settings) if problems.is_empty() => Ok(settings),
-        _ => Err(problems),
-    }
+    let settings = resolve.all(&file, &mut problems);
+    (settings, problems)
 }
 
 #[cfg(target_os = "linux")]
@@ -64,6 +73,24 @@ pub(in crate::command::serve) fn listener_addresses(config: &Config) -> Vec<Addr
     let tables = config.file.listener.iter();
     let addresses = tables.map(|table| resolve.address(&table.value.address).value);
     addresses.flat_map(|address| address.parts()).collect()
+}
+
+/// The files that a configuration logs to, whatever else may be wrong with it.
+#[cfg(target_os = "linux")]
+pub(in crate::command::serve) fn log_paths(config: &Config) -> Vec<PathBuf> {
+    let directory = config.directory();
+    let of_sites = config.file.site.iter();
+    let of_sites = of_sites.filter_map(|site| site.value.log.as_ref()?.value.to.as_ref());
+    let to = of_sites.chain(&config.file.log.to);
+    let files = to.filter_map(|to| match &to.value {
+        LogTarget::File(path) => Some(path),
+        _ => None,
+    });
+    let audit = config.file.log.audit.iter().map(|path| &path.value.0);
+    files
+        .chain(audit)
+        .map(|path| directory.join(path))
+        .collect()
 }
 
 /// Everything is relative to the directory of the configuration file.

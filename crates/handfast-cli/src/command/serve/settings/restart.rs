@@ -25,7 +25,8 @@ pub(in crate::command::serve) fn needs_restart(
         sandbox,
         grace: _,
         close,
-        log,
+        // Opened again, and replaced.
+        log: _,
         status,
         takeover,
     } = now;
@@ -35,7 +36,6 @@ pub(in crate::command::serve) fn needs_restart(
         ("user", *user != before.user),
         ("sandbox", *sandbox != before.sandbox),
         ("close", *close != before.close),
-        ("[log]", *log != before.log),
         ("[status]", *status != before.status),
         ("takeover", *takeover != before.takeover),
     ];
