@@ -335,6 +335,65 @@ crl = ["old.crl"]
     assert!(served.err().contains("handfast.toml:10:"), "{served}");
 }
 
+/// Mistakes in the file hide nothing else that is wrong, and are not told again as what follows from them.
+#[test]
+fn a_check_goes_on_after_mistakes_in_the_file() {
+    let place = sites();
+    place.configure(
+        r#"
+trheads = 2
+grace = "soon"
+[limits]
+idel = "1m"
+[[site]]
+names = ["shop.example"]
+rot = "nosuch"
+[[site]]
+names = ["staff.example", "shop.example"]
+root = "nosuch"
+[[site.certificate]]
+chain = "staff.pem"
+key = "shop.key"
+[[site]]
+names = ["staff.example"]
+root = "public"
+[[site.certificate]]
+chain = "staff.pem"
+key = "staff.key"
+"#,
+    );
+    let checked = place.run(&["--check"]);
+    assert!(!checked.succeeded(), "{checked}");
+    let said = checked.err();
+    let mut places = Vec::new();
+    for (line, what) in [
+        (2, "trheads"),
+        (3, "length of time"),
+        (5, "idel"),
+        (8, "rot"),
+        (11, "directory"),
+        (14, "key"),
+        (16, "staff.example"),
+    ] {
+        let place = format!("handfast.toml:{line}:");
+        let found = said
+            .lines()
+            .any(|text| text.contains(&place) && text.contains(what));
+        assert!(found, "{line}: {what}: {said}");
+        places.push(place);
+    }
+    let told = said.lines().filter(|line| line.contains("handfast.toml:"));
+    assert!(
+        told.clone()
+            .all(|line| places.iter().any(|place| line.contains(place))),
+        "{said}"
+    );
+    assert!(
+        said.contains("not checked until this is corrected: sites and tables"),
+        "{said}"
+    );
+}
+
 #[test]
 fn what_is_printed_as_in_force_can_be_served() {
     let place = sites();
@@ -596,6 +655,39 @@ fn what_clients_store_is_not_served_by_a_site_that_does_not_know_of_it() {
         )
     };
     let (one, other) = ("localhost", "other.example");
+    #[cfg(unix)]
+    {
+        // By a link in another site, too, of which nothing can be told beforehand.
+        fs::write(place.path("public/in/f"), "stored").unwrap();
+        std::os::unix::fs::symlink(place.path("public/in"), place.path("shop/link")).unwrap();
+        let following = "follow_links = true\nnames";
+        let following = site("other.localhost", "shop", "").replace("names", following);
+        place.configure(&format!(
+            "[[listener]]\naddress = \"127.0.0.1:0\"\n{}{following}",
+            site(one, "public", "public/in")
+        ));
+        place.certificate("default", &[one, "other.localhost"]);
+        let (_server, port) = place.serve();
+        for (url, expected) in [
+            (format!("https://{one}:{port}/in/f"), "HTTP/2.0 200"),
+            (
+                format!("https://other.localhost:{port}/f.txt"),
+                "HTTP/2.0 200",
+            ),
+            (
+                format!("https://other.localhost:{port}/link/f"),
+                "HTTP/2.0 404",
+            ),
+        ] {
+            let fetched = Program::at(env!("CARGO_BIN_EXE_handfast"))
+                .args(["get", "-i", "--cacert"])
+                .arg(place.path("root.pem"))
+                .arg(&url)
+                .run();
+            assert!(fetched.out().starts_with(expected), "{url}: {fetched}");
+        }
+        place.certificate("default", &[one, other]);
+    }
     let served = "the site other.example serves this directory at /";
     for (sites, expected) in [
         (

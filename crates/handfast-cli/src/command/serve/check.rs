@@ -1,5 +1,5 @@
-//! `serve --check`: checks a configuration. Not only the first problem is shown: first those of the file, then, if it has
-//! none, those of what it names. Nothing is created, and no address is listened on.
+//! `serve --check`: checks a configuration. All problems are shown: of the file, and of what it names where it has none. Nothing is created,
+//! and no address is listened on.
 
 use std::process::ExitCode;
 
@@ -7,29 +7,47 @@ use handfast::Explanation;
 
 use super::args::Args;
 use super::certificates::Remarks;
-use super::config;
+use super::config::{self, Config};
 use super::context;
 use super::held::Held;
-use super::reading::read;
 use super::sandbox;
+use super::settings;
 use crate::failure::{Failure, code};
 use crate::output;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let (settings, config) = match read(args) {
-        Ok(read) => read,
-        Err(failures) => {
-            let failure = end(failures, 0);
-            output::note(
-                "not checked until this is corrected: certificates, directories, CAs and revocation lists",
-            );
-            return Err(failure);
+    let mut problems = Vec::new();
+    let path = args.configuration.config.as_deref();
+    let (text, config) = match path.map(Config::read_partly).transpose() {
+        Ok(None) => (None, None),
+        Ok(Some((text, config, found))) => {
+            problems.extend(found);
+            (Some(text), Some(config))
+        }
+        Err(failure) => return Err(end(vec![failure], 0)),
+    };
+    let text = text.as_ref();
+    let has_mistakes = !problems.is_empty();
+    let settings = match &config {
+        // It cannot be used at all.
+        Some(None) => None,
+        config => {
+            let config = config.as_ref().and_then(Option::as_ref);
+            let (settings, found) = settings::resolve_partly(args, config);
+            problems.extend(found);
+            settings
         }
     };
-    let text = config.as_ref().map(|config| &config.text);
+    let Some(settings) = settings else {
+        let failure = end(config::shown(problems, text), 0);
+        output::note(
+            "not checked until this is corrected: certificates, directories, CAs and revocation lists",
+        );
+        return Err(failure);
+    };
     let mut held = Held::default();
     let mut remarks = Remarks::default();
-    let problems = context::check(&settings, &mut held, &mut remarks);
+    problems.extend(context::check(&settings, &mut held, &mut remarks));
     // Last: it gives up rights.
     let user = sandbox::check(args, &settings, &mut remarks).err();
     for note in &remarks.notes {
@@ -45,6 +63,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let refused = remarks.warnings.iter().filter(|warning| warning.is_fatal);
     let (mut failures, refused) = (config::shown(problems, text), refused.count());
     failures.extend(user);
+    if has_mistakes {
+        output::note("not checked until this is corrected: sites and tables with mistakes in them");
+    }
     if failures.is_empty() && refused == 0 {
         let sites = match settings.sites.len() {
             1 => "one site".to_owned(),

@@ -12,8 +12,10 @@ pub(super) mod choices;
 #[cfg(test)]
 mod documentation;
 pub(super) mod file;
+mod partly;
 pub(super) mod problem;
 pub(super) mod schema;
+mod syntax;
 mod value;
 mod walk;
 
@@ -22,8 +24,6 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use handfast::{Explanation, escape_control};
-use serde::Deserialize as _;
-use toml::de::{DeTable, Deserializer};
 
 pub(super) use self::address::{Address, PORT_DEFAULT};
 pub(super) use self::file::File;
@@ -59,6 +59,21 @@ impl Config {
         }
     }
 
+    /// Reads a file as far as it can be used: what is wrong with it comes second, and the tables with mistakes are left out. Nothing comes first if
+    /// that leaves nothing to judge.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(super) fn read_partly(path: &Path) -> Result<(Text, Option<Self>, Vec<Problem>), Failure> {
+        let text = read_text(path)?;
+        let (file, problems) = partly::parse(&text.content);
+        let config = file.map(|file| Self {
+            text: text.clone(),
+            file,
+        });
+        Ok((text, config, problems))
+    }
+
     /// The directory that paths in the file are relative to.
     pub(super) fn directory(&self) -> PathBuf {
         let parent = self.text.path.parent().unwrap_or_else(|| Path::new(""));
@@ -91,66 +106,12 @@ pub(super) fn shown(mut problems: Vec<Problem>, text: Option<&Text>) -> Vec<Fail
 
 /// The content of a file, or what is wrong with it.
 pub(super) fn parse(content: &str) -> Result<File, Vec<Problem>> {
-    let (document, errors) = DeTable::parse_recoverable(content);
-    if !errors.is_empty() {
-        let problems = errors.iter().map(|error| of_syntax(error, content));
-        return Err(problems.collect());
-    }
+    let document = syntax::parse(content)?;
     let problems = walk::judge(&document, schema::schema());
-    if !problems.is_empty() {
-        return Err(problems);
+    match problems.is_empty() {
+        true => syntax::values(document, content).map_err(|problem| vec![problem]),
+        false => Err(problems),
     }
-    // What the schema does not know of; nothing today.
-    File::deserialize(Deserializer::from(document))
-        .map_err(|error| vec![of_syntax(&error, content)])
-}
-
-fn of_syntax(error: &toml::de::Error, content: &str) -> Problem {
-    let message = error.message().trim().replace('\n', ", ");
-    let bytes = error.span().unwrap_or_default();
-    let fix = match message.starts_with("duplicate key") {
-        true => of_duplicate(content, bytes.start),
-        false => {
-            "a line is `name = value`, with texts in quotes, or a [table]: see https://toml.io"
-                .to_owned()
-        }
-    };
-    let what = escape_control(&message).into_owned();
-    Problem::new(Place::File(bytes), what).with_fix(fix)
-}
-
-/// What to do about a key, or the name of a table, that is there a second time.
-fn of_duplicate(content: &str, byte: usize) -> String {
-    let start = content
-        .get(..byte)
-        .and_then(|before| before.rfind('\n'))
-        .map_or(0, |end| end + 1);
-    let (before, line) = content.split_at_checked(start).unwrap_or((content, ""));
-    let line = line.lines().next().unwrap_or_default();
-    let Some(table) = table_of(line) else {
-        return "remove one of the two".to_owned();
-    };
-    let is_within = |line: &&str| {
-        table_of(line).is_some_and(|other| {
-            let rest = other.strip_prefix(table);
-            rest.is_some_and(|rest| rest.starts_with('.'))
-        })
-    };
-    let table = escape_control(table);
-    match before.lines().find(is_within) {
-        Some(within) if line.trim_start().starts_with("[[") => {
-            let within = escape_control(within.trim());
-            format!("put [[{table}]] and its keys above {within}")
-        }
-        _ => format!("put the keys of both into one [{table}]"),
-    }
-}
-
-/// The name of the table that a line begins.
-fn table_of(line: &str) -> Option<&str> {
-    let name = line.trim_start().strip_prefix('[')?;
-    let name = name.strip_prefix('[').unwrap_or(name);
-    Some(name.split(']').next().unwrap_or(name).trim())
 }
 
 fn read_text(path: &Path) -> Result<Text, Failure> {
