@@ -66,6 +66,26 @@ fn calls(trace: &str) -> BTreeSet<String> {
     trace.lines().filter_map(name).collect()
 }
 
+/// On systemd's scale, on which 10 is a service that is not confined at all.
+#[test]
+fn systemd_rates_the_exposure_of_the_service_at_two_or_less() {
+    let Some(systemd_analyze) = peers::require("systemd-analyze") else {
+        return;
+    };
+    let place = tempfile::tempdir().unwrap();
+    let unit = place.path().join("handfast.service");
+    fs::write(&unit, UNIT).unwrap();
+    let rated = Program::at(systemd_analyze)
+        .args(["security", "--no-pager", "--offline=true", "--threshold=20"])
+        .arg(&unit)
+        .run();
+    if rated.err().contains("unrecognized option") {
+        return skipped::note("this systemd rates running services alone");
+    }
+    assert!(rated.succeeded(), "{rated}");
+    assert!(rated.out().contains("Overall exposure level"), "{rated}");
+}
+
 #[test]
 fn the_unit_file_allows_the_system_calls_of_a_start_a_reload_and_an_end() {
     let (Some(systemd_analyze), Some(strace)) =

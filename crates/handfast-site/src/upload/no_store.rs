@@ -39,7 +39,10 @@ pub(crate) struct Stored {
 
 impl Store {
     pub(crate) fn open(_path: &Path) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "files are stored on Unix alone, not on this system",
+        ))
     }
 
     pub(crate) fn has_place_of(&self, _other: &Self) -> bool {

@@ -81,10 +81,14 @@ pub(super) fn text(
     for address in addresses {
         text.push_str(&format!("listening on https://{address}/\n"));
     }
-    for url in desk::urls_for_others(addresses) {
+    for (ip, url) in desk::urls_for_others(addresses) {
         let listed = format!("listening on {url}\n");
         if !text.contains(&listed) {
-            text.push_str(&format!("  reached by others as {url}\n"));
+            let unnamed = match covers(identities, ip) {
+                true => "",
+                false => " (which the certificate does not name)",
+            };
+            text.push_str(&format!("  reached by others as {url}{unnamed}\n"));
         }
     }
     for address in status {
@@ -105,6 +109,17 @@ pub(super) fn text(
                 lines.push(line);
             }
         }
+        if let (true, Origin::Local, Some(authority), Some(address)) = (
+            site.names.is_empty(),
+            &shown.origin,
+            authority,
+            addresses.first(),
+        ) {
+            let client = client_options(site);
+            lines.extend(commands_by_name(
+                settings, shown, authority, *address, client,
+            ));
+        }
     }
     if !lines.is_empty() {
         text.push_str(&format!("\n  {}\n\n", lines.join("\n  ")));
@@ -117,6 +132,13 @@ pub(super) fn text(
         ));
     }
     text
+}
+
+/// Whether a certificate names this address.
+pub(super) fn covers(identities: &SiteIdentities, ip: IpAddr) -> bool {
+    let is_it = |name: &SubjectAltName| matches!(name, SubjectAltName::Ip(known) if *known == ip);
+    let mut shown = identities.sites.iter().flatten();
+    shown.any(|shown| shown.facts().names.iter().any(is_it))
 }
 
 /// Where people upload files to a site, a line each.
@@ -138,10 +160,7 @@ fn commands(
     authority: Option<&Trusted>,
     addresses: &[SocketAddr],
 ) -> Vec<String> {
-    let client = match site.clients.demand {
-        Demand::Required => " --cert CLIENT.pem --key CLIENT.key",
-        Demand::Optional | Demand::None => "",
-    };
+    let client = client_options(site);
     let facts = shown.facts();
     let mut lines: Vec<String> = Vec::new();
     for address in addresses {
@@ -206,6 +225,50 @@ fn commands(
         lines.extend(pair);
     }
     lines
+}
+
+/// Commands to reach it by each name that was added to the certificate of the local authority, at the first address.
+fn commands_by_name(
+    settings: &Settings,
+    shown: &Shown,
+    authority: &Trusted,
+    address: SocketAddr,
+    client: &str,
+) -> Vec<String> {
+    let file = output::shell_path(&authority.file);
+    let cacert = match authority.is_default {
+        true => String::new(),
+        false => format!(" --cacert {file}"),
+    };
+    let (ip, port) = (connectable(address.ip()), address.port());
+    let mut lines = Vec::new();
+    for name in &settings.certificate_names {
+        let is_it = |known: &SubjectAltName| match known {
+            SubjectAltName::Dns(known) => known.eq_ignore_ascii_case(name),
+            _ => false,
+        };
+        // Otherwise it was refused, or is an address.
+        if !shown.facts().names.iter().any(is_it) {
+            continue;
+        }
+        let name = name.replacen('*', "www", 1);
+        // Both clients know where such names lead.
+        let resolve = match name.ends_with(".localhost") && ip.is_loopback() {
+            true => String::new(),
+            false => format!(" --resolve {name}:{port}:{}", bracketed(ip)),
+        };
+        let how = format!("{resolve}{client} https://{name}:{port}/");
+        lines.push(format!("handfast get{cacert}{how}"));
+        lines.push(format!("curl --cacert {file}{how}"));
+    }
+    lines
+}
+
+fn client_options(site: &Site) -> &'static str {
+    match site.clients.demand {
+        Demand::Required => " --cert CLIENT.pem --key CLIENT.key",
+        Demand::Optional | Demand::None => "",
+    }
 }
 
 /// Whether the platform's store has the authority of a given certificate: clients then need no option.

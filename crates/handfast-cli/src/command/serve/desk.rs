@@ -1,6 +1,6 @@
 //! For development: the addresses that others can use, as a QR code for a phone, and the browser.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use qrcode::QrCode;
@@ -9,8 +9,8 @@ use qrcode::render::unicode::Dense1x2;
 use super::names;
 use crate::output;
 
-/// The URLs under which other machines reach the server: of addresses that its certificate names, or that were given.
-pub(super) fn urls_for_others(addresses: &[SocketAddr]) -> Vec<String> {
+/// The URLs under which other machines reach the server, with the address in each.
+pub(super) fn urls_for_others(addresses: &[SocketAddr]) -> Vec<(IpAddr, String)> {
     let mut urls = Vec::new();
     let own = names::addresses();
     for address in addresses {
@@ -25,7 +25,8 @@ pub(super) fn urls_for_others(addresses: &[SocketAddr]) -> Vec<String> {
             false => vec![ip],
         };
         for ip in reached {
-            urls.push(format!("https://{}/", SocketAddr::new(ip, address.port())));
+            let url = format!("https://{}/", SocketAddr::new(ip, address.port()));
+            urls.push((ip, url));
         }
     }
     urls
@@ -42,9 +43,12 @@ fn own_url(addresses: &[SocketAddr]) -> Option<String> {
     })
 }
 
-/// The first URL for others, to be read by a camera; dark terminals are more common, so light is ink.
-pub(super) fn qr(addresses: &[SocketAddr]) -> Option<String> {
-    let Some(url) = urls_for_others(addresses).into_iter().next() else {
+/// The first URL for others, of those that the certificate covers if there is one, to be read by a camera; dark terminals are more common, so
+/// light is ink.
+pub(super) fn qr(addresses: &[SocketAddr], covers: impl Fn(IpAddr) -> bool) -> Option<String> {
+    let mut urls = urls_for_others(addresses);
+    urls.sort_by_key(|(ip, _)| !covers(*ip));
+    let Some((_, url)) = urls.into_iter().next() else {
         output::warning(
             "--qr: other machines cannot reach this server, which listens on loopback alone: add --listen :8443",
         );
@@ -91,11 +95,14 @@ mod tests {
         let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
         assert!(urls_for_others(&[parse("127.0.0.1:1"), parse("[::1]:1")]).is_empty());
         let urls = urls_for_others(&[parse("192.0.2.7:8443"), parse("[2001:db8::7]:8443")]);
+        let urls: Vec<_> = urls.into_iter().map(|(_, url)| url).collect();
         assert_eq!(
             urls,
             ["https://192.0.2.7:8443/", "https://[2001:db8::7]:8443/"]
         );
-        let code = qr(&[parse("192.0.2.7:8443")]).unwrap();
+        // The one that the certificate covers.
+        let both = [parse("198.51.100.7:8443"), parse("192.0.2.7:8443")];
+        let code = qr(&both, |ip| ip == both[1].ip()).unwrap();
         let lines: Vec<_> = code.lines().collect();
         assert!(
             lines.len() > 12 && lines.last() == Some(&"https://192.0.2.7:8443/"),

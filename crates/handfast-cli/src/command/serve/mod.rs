@@ -194,7 +194,8 @@ fn serve(
         &prepared.sites,
     ));
     if args.qr {
-        announcement.extend(desk::qr(&addresses));
+        let covers = |ip| announce::covers(&prepared.identities, ip);
+        announcement.extend(desk::qr(&addresses, covers));
     }
     if args.open {
         desk::open(&addresses);
