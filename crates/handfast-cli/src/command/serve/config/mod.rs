@@ -23,7 +23,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use handfast::{Explanation, escape_control};
+use handfast::Explanation;
 
 pub(super) use self::address::{Address, PORT_DEFAULT};
 pub(super) use self::file::File;

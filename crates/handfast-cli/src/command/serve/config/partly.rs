@@ -51,33 +51,34 @@ fn remove_mistakes(document: &mut DeTable<'_>, problems: &[Problem]) {
         _ => None,
     });
     let wrong: Vec<_> = places.collect();
-    document.retain(
-        |key, value| match (key.get_ref().as_ref(), value.get_mut()) {
+    for (key, mut value) in std::mem::take(document) {
+        let is_wrong = wrong.contains(&key.span()) || wrong.contains(&value.span());
+        let is_kept = match (&**key.get_ref(), value.get_mut()) {
             ("site", DeValue::Array(sites)) => {
-                keep(sites, |site| !holds(site, &wrong));
+                let all = std::mem::replace(sites, DeArray::new());
+                let kept = all.into_iter().filter(|site| !holds(site, &wrong));
+                kept.for_each(|site| sites.push(site));
                 true
             }
-            ("listener", _) => !holds(value, &wrong),
-            _ if wrong.contains(&key.span()) || wrong.contains(&value.span()) => false,
+            ("listener", _) => !holds(&value, &wrong),
+            _ if is_wrong => false,
             (_, DeValue::Table(table)) => {
                 remove_within(table, &wrong);
                 true
             }
-            _ => !holds(value, &wrong),
-        },
-    );
+            _ => !holds(&value, &wrong),
+        };
+        if is_kept {
+            document.insert(key, value);
+        }
+    }
 }
 
 /// Of a table that is there once, what is wrong.
 fn remove_within(table: &mut DeTable<'_>, wrong: &[Range<usize>]) {
-    table.retain(|key, value| !wrong.contains(&key.span()) && !holds(value, wrong));
-}
-
-fn keep(values: &mut DeArray<'_>, is_kept: impl Fn(&Spanned<DeValue<'_>>) -> bool) {
-    let all = std::mem::take(values);
-    for value in all {
-        if is_kept(&value) {
-            values.push(value);
+    for (key, value) in std::mem::take(table) {
+        if !wrong.contains(&key.span()) && !holds(&value, wrong) {
+            table.insert(key, value);
         }
     }
 }

@@ -31,10 +31,9 @@ use handfast_https::server::{
     CloseEvent, ConnectionInfo, HandshakeEvent, LimitEvent, Observer, RedirectEvent, RequestEvent,
 };
 use handfast_site::Sites;
-use serde_json::Value;
 
 pub(super) use self::common::Common;
-use self::outputs::{Outputs, next_number};
+use self::outputs::Outputs;
 use self::request::Format;
 pub(super) use self::sites::SiteLogs;
 use self::sites::State;
@@ -42,7 +41,7 @@ use self::spell::Clock;
 #[cfg(target_os = "linux")]
 pub(super) use self::target::appending;
 use self::writer::Output;
-use super::config::{LogTarget, Place, Problem};
+use super::config::{Place, Problem};
 use super::numbers::Numbers;
 use super::settings::LogSettings;
 use crate::advice::Advised as _;
