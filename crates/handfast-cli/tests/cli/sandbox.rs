@@ -39,6 +39,33 @@ fn get(place: &Place, server: &Serving) -> String {
 }
 
 #[test]
+fn a_port_that_the_user_may_not_have_is_told_before_an_authority_is_made() {
+    let Some(setpriv) = handfast_testbed::peers::require("setpriv") else {
+        return;
+    };
+    let least = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if least.is_ok_and(|least| least.trim().parse::<u16>().is_ok_and(|least| least <= 443)) {
+        skipped::note("every user may listen at port 443 here");
+        return;
+    }
+    let place = Place::new();
+    let refused = Program::at(setpriv)
+        .env("HANDFAST_CA_DIR", place.path("ca"))
+        .args([
+            "--bounding-set=-net_bind_service",
+            "--inh-caps=-net_bind_service",
+        ])
+        .args([HANDFAST, "serve", "-p", "443"])
+        .arg(place.path("public"))
+        .run();
+    assert!(
+        refused.err().contains("[address-not-permitted]"),
+        "{refused}"
+    );
+    assert!(!place.path("ca").exists(), "{refused}");
+}
+
+#[test]
 fn a_server_gives_up_what_serving_does_not_need_and_goes_on_serving() {
     let place = Place::new();
     let log = place.path("access.log");

@@ -123,6 +123,8 @@ fn serve(
         .or_else(|| std::thread::available_parallelism().ok());
     let threads = threads.map_or(1, std::num::NonZeroUsize::get);
     let open_files = open_files_max(descriptors, limits.connections_max, threads);
+    listen::check_permitted(&settings)
+        .map_err(|problem| all_but_one(config::shown(vec![*problem], text)))?;
     let mut held = Held::default();
     let mut remarks = Remarks::default();
     // Before the files are read: what changes in between is seen later.

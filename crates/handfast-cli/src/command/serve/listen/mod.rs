@@ -21,7 +21,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use handfast::escape_control;
-use handfast_https::server::{Listener, ListenerId, Redirect, Running};
+use handfast_https::server::{BindError, Listener, ListenerId, Redirect, Running};
 
 #[cfg(target_os = "linux")]
 pub(crate) use self::helper::{Args as HelperArgs, run as run_helper};
@@ -149,6 +149,29 @@ impl Beginning {
         }
         Ok(beginning)
     }
+}
+
+/// Whether this user may listen there at all: to be known before anything is made for that, such as a local authority.
+///
+/// # Errors
+/// The first address that it may not have.
+pub(super) fn check_permitted(settings: &Settings) -> Result<(), Box<Problem>> {
+    // Of a running server it gets its sockets.
+    if settings.takeover.is_some() {
+        return Ok(());
+    }
+    for one in wanted(settings) {
+        let Address::Ip(address) = &one.address.value else {
+            continue;
+        };
+        if let Some(source) = open::is_refused(address) {
+            let error = BindError::new(Some((*address).into()), source);
+            let place = &one.address.place;
+            let failure = bind::failure(&error, Listens::Sites, place);
+            return Err(Box::new(Problem::of(place, failure)));
+        }
+    }
+    Ok(())
 }
 
 /// What can open further listeners later, if the configuration names some. Called before the process gives up its rights.

@@ -1,7 +1,7 @@
 //! From an address to sockets that listen.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,24 @@ fn absolute(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).ok();
     let fits = |path: &PathBuf| path.as_os_str().len() <= PATH_MAX;
     absolute.filter(fits).unwrap_or_else(|| path.to_owned())
+}
+
+/// Whether this user may have the address, as far as that can be known without listening there.
+#[cfg(unix)]
+pub(super) fn is_refused(address: &SocketAddr) -> Option<io::Error> {
+    use rustix::net::{AddressFamily, SocketType, bind, socket};
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket(family, SocketType::STREAM, None).ok()?;
+    let error = io::Error::from(bind(&socket, address).err()?);
+    (error.kind() == io::ErrorKind::PermissionDenied).then_some(error)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_refused(_: &SocketAddr) -> Option<io::Error> {
+    None
 }
 
 /// Whether this machine has the address, of which another port is free.
