@@ -442,7 +442,7 @@ pub(crate) mod tests {
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "s", "-1s", "1d", "0", "1e400h", "1.2.3"] {
+        for wrong in ["", "s", "-1s", "0", "1e400h", "1.2.3"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(field("X-A: b").is_ok());

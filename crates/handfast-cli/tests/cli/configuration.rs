@@ -382,12 +382,13 @@ key = "staff.key"
         assert!(found, "{line}: {what}: {said}");
         places.push(place);
     }
-    let told = said.lines().filter(|line| line.contains("handfast.toml:"));
+    let told = said.lines().filter(|line| line.starts_with("handfast: /"));
     assert!(
         told.clone()
             .all(|line| places.iter().any(|place| line.contains(place))),
         "{said}"
     );
+    assert!(said.contains("the check found 7 problems"), "{said}");
     assert!(
         said.contains("not checked until this is corrected: sites and tables"),
         "{said}"

@@ -79,6 +79,16 @@ fn names_are_added_to_the_certificate_as_far_as_the_authority_may_sign() {
         ],
     );
     assert_eq!(place.get(&server, "app.localhost", "/f"), "content");
+    let output = server.running.output();
+    let url = format!("https://app.localhost:{}/\n", server.port);
+    for client in ["handfast get", "curl"] {
+        let mut lines = output.split_inclusive('\n').map(str::trim_start);
+        assert!(
+            lines.any(|line| line.starts_with(client) && line.ends_with(&url)),
+            "{client}: {output}"
+        );
+    }
+    assert!(!output.contains("https://example.org"), "{output}");
     server.running.expect_output(
         "the certificate does not name example.org: the local authority may not sign for that",
         PATIENCE,

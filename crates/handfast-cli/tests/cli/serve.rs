@@ -342,6 +342,10 @@ fn a_signal_that_comes_with_the_first_line_stops_it_in_order() {
             "{name}: {}",
             server.running.output()
         );
+        // With its time, as the requests between which it stands.
+        let output = server.running.output();
+        let last = output.lines().find(|line| line.ends_with(" stopped"));
+        assert!(last.is_some_and(|line| line.starts_with("20")), "{output}");
     }
 }
 

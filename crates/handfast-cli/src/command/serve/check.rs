@@ -7,7 +7,7 @@ use handfast::Explanation;
 
 use super::args::Args;
 use super::certificates::Remarks;
-use super::config::{self, Config};
+use super::config::{self, Config, Place, Problem};
 use super::context;
 use super::held::Held;
 use super::sandbox;
@@ -47,7 +47,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let mut held = Held::default();
     let mut remarks = Remarks::default();
-    problems.extend(context::check(&settings, &mut held, &mut remarks));
+    // Of what is a mistake already, something else need not be said.
+    let known: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.place.clone())
+        .collect();
+    let found = context::check(&settings, &mut held, &mut remarks);
+    let is_new =
+        |problem: &Problem| problem.place == Place::Unset || !known.contains(&problem.place);
+    problems.extend(found.into_iter().filter(is_new));
     // Last: it gives up rights.
     let user = sandbox::check(args, &settings, &mut remarks).err();
     for note in &remarks.notes {

@@ -69,6 +69,7 @@ impl Common {
             number: next_number(),
         })
     }
+
     /// Whether stderr has lines that begin with their time: then what the program says there has one, too.
     pub(super) fn has_times_on_stderr(&self) -> bool {
         let is_there = self.to == LogTarget::Stderr && self.access.is_some();

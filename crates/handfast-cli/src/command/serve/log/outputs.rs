@@ -183,7 +183,7 @@ impl Outputs {
             let is_used = match &one.key {
                 Key::Stderr => true,
                 Key::Access(to) => used.contains(&to),
-                Key::Audit(path) => audit == Some(path),
+                Key::Audit(path) => audit == Some(path.as_path()),
             };
             if !is_used {
                 one.add_lost(lost_before);
