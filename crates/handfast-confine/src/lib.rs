@@ -56,8 +56,10 @@ pub struct Confinement {
     /// Everything: only the user changes.
     unrestricted: bool,
     /// Stream sockets.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     listens: bool,
     /// Of the capabilities, those that binding needs.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     binds_only: bool,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
