@@ -109,7 +109,7 @@ pub(super) fn parse(content: &str) -> Result<File, Vec<Problem>> {
     let document = syntax::parse(content)?;
     let problems = walk::judge(&document, schema::schema());
     match problems.is_empty() {
-        true => syntax::values(document, content).map_err(|problem| vec![problem]),
+        true => syntax::values(document, content).map_err(|problem| vec![*problem]),
         false => Err(problems),
     }
 }

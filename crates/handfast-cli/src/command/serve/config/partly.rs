@@ -23,7 +23,7 @@ pub(super) fn parse(content: &str) -> (Option<File>, Vec<Problem>) {
     if problems.is_empty() {
         return match syntax::values(document, content) {
             Ok(file) => (Some(file), problems),
-            Err(problem) => (None, vec![problem]),
+            Err(problem) => (None, vec![*problem]),
         };
     }
     let had_sites = has_sites(document.get_ref());

@@ -22,8 +22,9 @@ pub(super) fn parse(content: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>>
 }
 
 /// Its values. What the schema does not know of is a problem; nothing is today.
-pub(super) fn values(document: Spanned<DeTable<'_>>, content: &str) -> Result<File, Problem> {
-    File::deserialize(Deserializer::from(document)).map_err(|error| of_syntax(&error, content))
+pub(super) fn values(document: Spanned<DeTable<'_>>, content: &str) -> Result<File, Box<Problem>> {
+    File::deserialize(Deserializer::from(document))
+        .map_err(|error| Box::new(of_syntax(&error, content)))
 }
 
 fn of_syntax(error: &toml::de::Error, content: &str) -> Problem {
