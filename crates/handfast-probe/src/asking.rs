@@ -17,7 +17,8 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// `connect` makes a new channel to the same server up to the point where TLS begins: through the same proxy,
 /// after the same STARTTLS. It is called a few times at most, within `limit` in total, and needs a time limit itself: it
 /// is not interrupted. If this finds nothing, the error is unchanged. Errors that no probe can clarify are returned
-/// immediately ([`Inquiry::is_worthwhile`]).
+/// immediately ([`Inquiry::is_worthwhile`]), as are all errors of a context that encrypts its ClientHello: a probe would send
+/// the name in the clear.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,7 +44,8 @@ pub fn clarify<C: Channel, E>(
     limit: Duration,
     mut connect: impl FnMut() -> Result<C, E>,
 ) -> Error {
-    if !Inquiry::is_worthwhile(&error) {
+    // Probes send the name in the clear.
+    if context.encrypts_hello() || !Inquiry::is_worthwhile(&error) {
         return error;
     }
     // A limit that overflows is no limit.

@@ -24,7 +24,8 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Result<C, E>>,
 {
-    if !Inquiry::is_worthwhile(&error) {
+    // Probes send the name in the clear.
+    if context.encrypts_hello() || !Inquiry::is_worthwhile(&error) {
         return error;
     }
     let asking = async {

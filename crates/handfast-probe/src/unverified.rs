@@ -48,7 +48,8 @@ fn unverified(limit: Duration) -> Result<ClientContext, Error> {
 /// help ([`UnverifiedReply::is_worthwhile`]); over a blocking channel that `connect` makes.
 ///
 /// `host` and `port` are the server's as they stand in a URL. Sends `HEAD /` and nothing else, within `limit` in total.
-/// `connect` needs a time limit itself: it is not interrupted.
+/// `connect` needs a time limit itself: it is not interrupted. The name is sent in the clear: not to be used where the failed
+/// handshake encrypted it ([`ClientContext::encrypts_hello`](handfast::ClientContext::encrypts_hello)).
 #[must_use]
 pub fn with_unverified_reply<C: handfast::Channel, E>(
     error: Error,

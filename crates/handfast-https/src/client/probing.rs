@@ -26,7 +26,11 @@ pub(super) async fn clarify(
     patience: Patience,
 ) -> Error {
     let is_about_offers = Inquiry::is_worthwhile(&error);
-    if !settings.probes || !(is_about_offers || UnverifiedReply::is_worthwhile(&error)) {
+    // Whoever breaks a handshake off would otherwise see the name that it encrypts.
+    if !settings.probes
+        || settings.context.encrypts_hello()
+        || !(is_about_offers || UnverifiedReply::is_worthwhile(&error))
+    {
         return error;
     }
     callbacks.tell(&Event::Probing { error: &error });

@@ -127,6 +127,12 @@ impl ClientContext {
         Self(inner)
     }
 
+    /// Whether the ClientHello is encrypted ([`ClientContextBuilder::encrypted_client_hello`]): then no other connection may
+    /// send the name in the clear.
+    pub fn encrypts_hello(&self) -> bool {
+        self.0.settings.encrypts_hello
+    }
+
     /// What is offered to servers, by number, for probes (`handfast-probe`).
     pub fn own_offer(&self) -> OwnOffer {
         let provider = self.0.tls.crypto_provider();

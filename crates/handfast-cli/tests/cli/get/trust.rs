@@ -1,6 +1,14 @@
 //! Trust and identity of `get`: pins, client certificates, what is offered.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use handfast_testbed::launch::{Finished, Nginx, OpensslServer};
+use handfast_testbed::misbehaving::{Misbehaving, Step};
 use handfast_testbed::pki::{Pki, Spec};
 
 use super::code;
@@ -193,5 +201,114 @@ fn without_verification_what_it_would_have_said_is_told() {
             told.is_some(),
             "{session}"
         );
+    }
+}
+
+/// An ECHConfigList (RFC 9849, section 4) with a key of X25519, for a server with this public name.
+fn ech_configs(public_name: &str) -> Vec<u8> {
+    fn with_length(bytes: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(bytes.len()).unwrap();
+        [&length.to_be_bytes()[..], bytes].concat()
+    }
+    let mut contents = vec![7, 0, 0x20];
+    // Any number is a public key of X25519.
+    contents.extend(with_length(&[9; 32]));
+    contents.extend(with_length(&[0, 1, 0, 1]));
+    contents.extend([0, u8::try_from(public_name.len()).unwrap()]);
+    contents.extend(public_name.as_bytes());
+    contents.extend(with_length(&[]));
+    with_length(&[&[0xfe, 0x0d][..], &with_length(&contents)].concat())
+}
+
+/// What a server does with each client that has sent something.
+#[derive(Debug, Clone, Copy)]
+enum Refuses {
+    /// With the alert `handshake_failure`.
+    ByAlert,
+    ByClosing,
+    /// Passes it on to this server.
+    As(SocketAddr),
+}
+
+/// Listens, and keeps every byte that any client sends.
+fn recording(refuses: Refuses) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&sent);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let kept = Arc::clone(&kept);
+            thread::spawn(move || {
+                let _ = serve(client, refuses, |bytes| {
+                    kept.lock().unwrap().extend_from_slice(bytes);
+                });
+            });
+        }
+    });
+    (address, sent)
+}
+
+fn serve(mut client: TcpStream, refuses: Refuses, mut keep: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    let mut server = match refuses {
+        Refuses::As(address) => Some(TcpStream::connect(address)?),
+        _ => None,
+    };
+    if let Some(server) = &server {
+        let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+        thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
+    }
+    loop {
+        let count = client.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        keep(&buffer[..count]);
+        match (&refuses, &mut server) {
+            (Refuses::ByAlert, _) => return client.write_all(&[21, 3, 3, 0, 2, 2, 40]),
+            (Refuses::As(_), Some(server)) => server.write_all(&buffer[..count])?,
+            _ => return Ok(()),
+        }
+    }
+    match server {
+        Some(server) => server.shutdown(Shutdown::Write),
+        None => Ok(()),
+    }
+}
+
+#[test]
+fn no_connection_shows_the_name_that_an_encrypted_hello_hides() {
+    let fixture = Fixture::new();
+    let configs = BASE64_STANDARD.encode(ech_configs("public.example"));
+    let expired = Spec::server(&["public.example"]).expired();
+    let expired = fixture.pki.root.issue(expired);
+    let expired = Misbehaving::new(&expired, &[]).serve([Step::ReadToEnd]);
+    for refuses in [
+        Refuses::ByAlert,
+        Refuses::ByClosing,
+        // The client asks a server whose certificate has expired for its clock.
+        Refuses::As(expired.address()),
+    ] {
+        let run = |name: &str, more: &[&str]| {
+            let (address, sent) = recording(refuses);
+            let port = address.port();
+            let resolve = format!("{name}:{port}:127.0.0.1");
+            let url = format!("https://{name}:{port}/");
+            let finished = fixture.get([&["--resolve", &resolve, &url], more].concat());
+            assert_ne!(code(&finished), 0, "{refuses:?}: {finished}");
+            let sent = sent.lock().unwrap().clone();
+            String::from_utf8_lossy(&sent).into_owned()
+        };
+        let sent = run("secret.example", &["--ech", &format!("ecl:{configs}")]);
+        assert!(sent.contains("public.example"), "{refuses:?}");
+        assert!(!sent.contains("secret.example"), "{refuses:?}");
+        // Without, further connections find out what the server would have taken.
+        let sent = run("public.example", &[]);
+        let hellos = sent.matches("public.example").count();
+        assert!(hellos > 1, "{refuses:?}: {hellos}");
     }
 }
