@@ -304,7 +304,9 @@ fn is_acceptable(url: &Url, raw: &RawCookie<'_>) -> bool {
     name.len() + value.len() <= COOKIE_BYTES_MAX
         && is_sendable(name)
         && is_sendable(value)
+        // In a file a tab would begin another column, and a line end another cookie.
         && raw.path().is_none_or(is_sendable)
+        && raw.domain().is_none_or(is_sendable)
         && (!is_for_tls || is_secure(url))
         && (!begins("__Secure-") || is_for_tls)
         && (!begins("__Host-") || is_for_host)

@@ -307,6 +307,22 @@ fn files_have_netscapes_format() {
 }
 
 #[test]
+fn a_server_writes_no_columns_and_no_lines_of_the_file() {
+    for set in [
+        "a=1; Path=/\tFALSE\t0\tsid\tevil",
+        "a=1; Path=/x\x01",
+        "a=1; Path=/x\n.other.example\tTRUE\t/\tFALSE\t0\tb\t2",
+        "a=1; Domain=shop.example\tTRUE",
+        "a\tb=1; Path=/",
+        "a=1\tb; Path=/",
+    ] {
+        let jar = CookieJar::new();
+        assert!(!jar.set("https://shop.example/", set), "{set:?}");
+        assert!(jar.is_empty(), "{set:?}");
+    }
+}
+
+#[test]
 fn what_the_caller_gives_stays() {
     let jar = CookieJar::new();
     jar.set("https://a.example/", "a=1");
