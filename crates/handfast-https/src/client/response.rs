@@ -261,7 +261,8 @@ impl Response {
     ///
     /// If the server has answered before it had taken the whole request, the rest is sent as long as the
     /// server goes on taking it and its status is one of success; else the rest is given up. So it is when its caller
-    /// makes no more of it for as long as [`ClientBuilder::silence_max`](super::ClientBuilder::silence_max) allows.
+    /// makes no more of it for as long as [`ClientBuilder::close_wait`](super::ClientBuilder::close_wait) allows: the response
+    /// does not depend on it.
     ///
     /// # Errors
     /// As [`chunk`](Self::chunk); [`Error::Upload`] when the rest of the request could not be read; a part of the file (206) that
@@ -335,8 +336,8 @@ impl Response {
             return Ok(());
         }
         if self.head.status.is_success() {
-            let patience = self.patience.with_silence(self.shared.settings.close_wait);
-            let patience = patience.with_held(self.shared.settings.silence());
+            let limit = self.shared.settings.close_wait;
+            let patience = self.patience.with_silence(limit).with_held(Some(limit));
             // It was answered: what does not arrive any more is told, and is no failure.
             let _ = patience
                 .wait_on(&mut self.link, Phase::Request, Carrier::poll_sent)
