@@ -61,6 +61,28 @@ const TRUST: &str = "--cacert FILE";
 const TRUST_CLIENTS: &str = "--client-ca FILE";
 const LISTS: &str = "--crl FILE";
 
+const TRUST_PROXY: &str = "--proxy-cacert FILE";
+
+/// The same of a proxy that is reached over TLS: it has options of its own.
+const PROXY_ROWS: &[Row] = &[
+    row("no-trust-anchors", &["get"], Says::Always(TRUST_PROXY)),
+    row("unknown-issuer", &["get"], Says::Always(TRUST_PROXY)),
+    row("untrusted-root", &["get"], Says::Always(TRUST_PROXY)),
+    row("self-signed", &["get"], Says::Always(TRUST_PROXY)),
+    row("likely-interception", &["get"], Says::Always(TRUST_PROXY)),
+    row(
+        "trusted-issuer-unusable",
+        &["get"],
+        Says::Always(TRUST_PROXY),
+    ),
+    row("bad-signature", &["get"], Says::Always(TRUST_PROXY)),
+    row(
+        "client-certificate-required",
+        &["get"],
+        Says::Always("--proxy-cert FILE --proxy-key FILE"),
+    ),
+];
+
 /// The first row that fits counts.
 const ROWS: &[Row] = &[
     row(
@@ -421,7 +443,11 @@ fn add(mut explanation: Explanation, failed: Failed<'_>, command: Option<&str>) 
         return explanation;
     };
     let beside = |options: String| format!("{fix} ({options})");
-    let advised = ROWS
+    let rows = match failed {
+        Failed::Exchange(client::Error::ProxyTls { .. }) => PROXY_ROWS,
+        _ => ROWS,
+    };
+    let advised = rows
         .iter()
         .filter(|row| row.id == explanation.id)
         .filter(|row| command.is_none_or(|command| row.commands.contains(&command)))
@@ -697,7 +723,7 @@ mod tests {
     fn every_option_that_is_advised_exists_in_the_command_it_is_advised_for() {
         let program = crate::cli::Cli::command();
         let mut count = 0;
-        for row in ROWS {
+        for row in PROXY_ROWS.iter().chain(ROWS) {
             count += match row.says {
                 Says::Always(text) | Says::If(_, text) | Says::Instead(text) => {
                     checked(&program, row.commands, text)

@@ -205,7 +205,9 @@ impl Error {
             Self::Dial(error) => error.explain(),
             Self::Connection(error) => error.explain(),
             Self::ProxyTls { proxy, source } => {
-                let explanation = source.explain();
+                // It is the server of its connection; "the server" is the one behind it.
+                let mut explanation = source.explain();
+                explanation.what = explanation.what.replace("the server", "the proxy");
                 let evidence = format!("in the handshake with the proxy {}", escape_control(proxy));
                 explanation.with_evidence(evidence)
             }

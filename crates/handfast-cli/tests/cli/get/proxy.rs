@@ -380,6 +380,9 @@ fn a_proxy_over_tls_has_a_trust_of_its_own() {
                     .contains("in the handshake with the proxy localhost:"),
                 "{got}"
             );
+            assert!(got.err().contains("the proxy's certificate"), "{got}");
+            // The proxy's authority has no say about servers.
+            assert!(got.err().contains("(--proxy-cacert FILE)"), "{got}");
         }
         // curl ends with the same code.
         if let Some(curl) = Program::new("curl") {
