@@ -27,6 +27,10 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
     } else {
         builder.alpn(ALPN)
     };
+    if args.trust.insecure {
+        // A resumed session shows no certificate to judge.
+        builder = builder.resumption(false);
+    }
     if let Some(log) = key_log(connection.key_log.as_deref())? {
         builder = builder.key_log(log);
     }

@@ -59,6 +59,8 @@ pub(super) struct Transfer {
     pub(super) end: End,
     /// Why it failed: exit code, id, sentence.
     pub(super) failure: Option<(u8, &'static str, String)>,
+    /// The handshake that failed was one with the proxy.
+    pub(super) is_proxys_failure: bool,
 }
 
 /// How the response ended.
@@ -175,6 +177,7 @@ impl Transfer {
             file: None,
             end: End::default(),
             failure: None,
+            is_proxys_failure: false,
         }
     }
 
@@ -288,6 +291,7 @@ impl Transfer {
 
     /// The exchange failed; what that says of the body.
     pub(super) fn broken(&mut self, error: &Error) {
+        self.is_proxys_failure = matches!(error, Error::ProxyTls { .. });
         if let Error::Truncated(truncation) = error {
             self.end.verdict = Verdict::Truncated;
             self.end.connection = truncation.ending;

@@ -283,7 +283,7 @@ fn value(name: &str, transfer: &Transfer) -> Option<Value> {
         "num_connects" => Value::Number(steps.iter().map(|step| step.connections).sum()),
         "num_headers" => count(response.map_or(0, |head| head.fields.len())),
         "num_redirects" => count(steps.len().saturating_sub(1)),
-        "proxy_ssl_verify_result" => Value::Number(0),
+        "proxy_ssl_verify_result" => Value::Number(proxy_verification(transfer)),
         "redirect_url" => Value::Text(redirect(transfer)),
         "referer" => Value::Text(last.and_then(|step| {
             let value = step.fields.get(REFERER)?;
@@ -421,13 +421,32 @@ fn certificates(transfer: &Transfer) -> String {
     text
 }
 
-/// The number that OpenSSL has for a certificate that was refused (`X509_V_ERR_…`), which curl shows; 1 where it has
-/// none, 0 where verification did not fail.
+/// What curl shows of the server's certificate: 0 if nothing is wrong with it, also where it was accepted nevertheless (-k).
 fn verification(transfer: &Transfer) -> u64 {
-    let Some((code::PEER, id, _)) = &transfer.failure else {
-        return 0;
-    };
-    match *id {
+    let made = transfer.last().and_then(|step| step.report.as_deref());
+    let kept = transfer.connection.as_ref();
+    let report = made.or_else(|| kept.and_then(|facts| facts.report.as_deref()));
+    match (&transfer.failure, report) {
+        (Some((code::PEER, id, _)), _) if !transfer.is_proxys_failure => openssl_number(id),
+        (_, Some(report)) => {
+            let objection = report.objection.as_deref();
+            objection.map_or(0, |objection| openssl_number(objection.cause.id()))
+        }
+        _ => 0,
+    }
+}
+
+/// The same of the certificate of a proxy that is reached over TLS. What --proxy-insecure accepts is not judged.
+fn proxy_verification(transfer: &Transfer) -> u64 {
+    match &transfer.failure {
+        Some((code::PEER, id, _)) if transfer.is_proxys_failure => openssl_number(id),
+        _ => 0,
+    }
+}
+
+/// The number that OpenSSL has for a certificate that is refused (`X509_V_ERR_…`); 1 where it has none.
+fn openssl_number(id: &str) -> u64 {
+    match id {
         "certificate-not-yet-valid" => 9,
         "certificate-expired" => 10,
         "self-signed" => 18,

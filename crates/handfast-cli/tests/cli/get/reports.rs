@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use handfast_testbed::misbehaving::{Served, Step};
+use handfast_testbed::launch::Program;
+use handfast_testbed::misbehaving::{Misbehaving, Served, Step};
+use handfast_testbed::pki::{Pki, Spec};
 use serde_json::Value;
 
 use crate::common::Fixture;
@@ -35,6 +37,50 @@ fn lines(path: &std::path::Path) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
+}
+
+#[test]
+fn without_verification_its_result_is_what_it_would_have_been() {
+    let fixture = Fixture::new();
+    let stranger = Pki::new();
+    let of = |spec: Spec| fixture.pki.root.issue(spec);
+    for (identity, expected, is_curls) in [
+        // Without verification curl reads no authorities.
+        (of(Spec::server(&["localhost"])), 0, false),
+        (stranger.server(&["localhost"]), 20, true),
+        (of(Spec::server(&["localhost"]).expired()), 10, false),
+        (Spec::server(&["localhost"]).self_signed(), 18, true),
+        // curl compares names without OpenSSL.
+        (of(Spec::server(&["other.example"])), 62, false),
+    ] {
+        for name in ["ours", "curl"] {
+            if name == "curl" && (!is_curls || Program::new("curl").is_none()) {
+                continue;
+            }
+            // The second connection may resume the session of the first.
+            let server = Misbehaving::new(&identity, &[]).serve([
+                Step::ReadHead,
+                Step::send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+                Step::CloseNotify,
+                Step::Fin,
+            ]);
+            let finished = fixture
+                .client(name)
+                .args(["-ks", "-w", "%{ssl_verify_result} "])
+                .args([server.url("/"), server.url("/")])
+                .run();
+            let told = finished.out();
+            let first = told.split(' ').next();
+            assert_eq!(
+                first,
+                Some(expected.to_string().as_str()),
+                "{name}: {finished}"
+            );
+            if name == "ours" {
+                assert_eq!(told, format!("{expected} {expected} "), "{finished}");
+            }
+        }
+    }
 }
 
 #[test]
