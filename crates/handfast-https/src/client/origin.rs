@@ -12,6 +12,8 @@ pub(super) struct Origin {
     pub(super) is_plain: bool,
     /// The zone of a link-local IPv6 address (RFC 6874): it means something on this machine only, and is not sent.
     pub(super) zone: Option<String>,
+    /// A redirect of another origin leads to it: it gets no client certificate.
+    pub(super) is_anonymous: bool,
 }
 
 impl Origin {

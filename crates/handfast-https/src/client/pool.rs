@@ -385,6 +385,7 @@ mod tests {
             port,
             is_plain: false,
             zone: None,
+            is_anonymous: false,
         };
         for port in 1..1000 {
             let Found::Make(making) = pool.find(&origin(port)) else {

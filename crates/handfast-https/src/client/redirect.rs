@@ -81,6 +81,10 @@ pub(super) fn next(
             next.headers.remove(name);
         }
     }
+    if !rules.keeps_credentials {
+        next.identity_for
+            .get_or_insert_with(|| request.url.origin());
+    }
     if next.url.host() != request.url.host() {
         next.zone = None;
     }

@@ -35,6 +35,8 @@ pub struct Request {
     pub(super) observer: Option<Callback>,
     /// Its URL, and those that it is redirected to, may be without TLS.
     pub(super) allows_http: bool,
+    /// After a redirect: the origin that the client certificate is for, which is that of the first URL.
+    pub(super) identity_for: Option<url::Origin>,
     #[cfg(feature = "digest")]
     pub(super) digest: Option<super::digest::DigestCredentials>,
 }
@@ -100,6 +102,7 @@ impl Request {
             asks_above: None,
             observer: None,
             allows_http,
+            identity_for: None,
             #[cfg(feature = "digest")]
             digest: None,
         };
@@ -262,6 +265,8 @@ impl Request {
             port: self.url.port_or_known_default().unwrap_or(443),
             is_plain: self.is_plain(),
             zone: self.zone.clone(),
+            is_anonymous: (self.identity_for.as_ref())
+                .is_some_and(|origin| *origin != self.url.origin()),
         }
     }
 

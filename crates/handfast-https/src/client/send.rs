@@ -205,7 +205,9 @@ impl Client {
         callbacks: &Callbacks,
         patience: Patience,
     ) -> Result<(Carrier, Head, Instant), Error> {
-        let origin = request.origin();
+        let mut origin = request.origin();
+        // Without a certificate all connections of an origin are alike.
+        origin.is_anonymous &= self.0.has_identity();
         let mut retries = 0;
         loop {
             let (link, is_reused) = self.connection(&origin, callbacks, patience).await?;
@@ -295,10 +297,7 @@ impl Client {
     ) -> Result<Connection, Error> {
         let settings = &self.0.settings;
         let patience = patience.but_at_most(settings.connect_max);
-        let context = match self.0.pool.wants_http1(origin) {
-            true => &self.0.http1,
-            false => &settings.context,
-        };
+        let context = self.0.context(origin);
         let phase = Mutex::new(Phase::Resolve);
         let opening = connect::open(settings, context, origin, callbacks, |reached| {
             *phase.lock().unwrap_or_else(PoisonError::into_inner) = reached;

@@ -128,8 +128,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Also sends credentials (`Authorization`, `Cookie`, `Proxy-Authorization`) to other origins that a redirect leads
-    /// to: any of them may then use them. Default: off.
+    /// Also sends credentials (`Authorization`, `Cookie`, `Proxy-Authorization`, and the client certificate of the context) to
+    /// other origins that a redirect leads to: any of them may then use them. Default: off.
     pub fn redirects_keep_credentials(mut self, on: bool) -> Self {
         self.0.redirects.keeps_credentials = on;
         self
@@ -186,7 +186,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a close waits for the server's `close_notify`. Default: 1 s.
+    /// How long a close waits for the server's `close_notify`, and a response that is complete for the rest of the request's
+    /// body. Default: 1 s.
     pub fn close_wait(mut self, limit: Duration) -> Self {
         self.0.close_wait = limit;
         self
@@ -250,7 +251,8 @@ impl ClientBuilder {
     /// connections what it would have taken, and puts that into the error
     /// ([`handfast_probe::Inquiry`]). After one that was refused over time or name, asks `HEAD /` of
     /// the server without verifying it, with nothing of the request's, for its clock
-    /// ([`handfast_probe::UnverifiedReply`]). Default: off.
+    /// ([`handfast_probe::UnverifiedReply`]). Not sent with a context that encrypts its ClientHello: they would send the name
+    /// in the clear. Default: off.
     pub fn probes(mut self, on: bool) -> Self {
         self.0.probes = on;
         self

@@ -16,7 +16,9 @@ use super::settings::Settings;
 pub(super) struct Shared {
     pub(super) settings: Settings,
     /// The context for origins that ask for HTTP/1.1.
-    pub(super) http1: ClientContext,
+    http1: ClientContext,
+    /// If they have a client certificate: the context, and that for HTTP/1.1, without it.
+    anonymous: Option<(ClientContext, ClientContext)>,
     pub(super) pool: Pool,
     /// How many connections were made.
     made: AtomicU64,
@@ -30,9 +32,30 @@ impl Shared {
         }
         Self {
             http1: settings.context.with_alpn(["http/1.1"]),
+            anonymous: settings.context.without_identity().map(|context| {
+                let http1 = context.with_alpn(["http/1.1"]);
+                (context, http1)
+            }),
             made: AtomicU64::new(0),
             pool: Pool::new(settings.pool),
             settings,
+        }
+    }
+
+    /// Does it matter whether an origin gets a client certificate?
+    pub(super) fn has_identity(&self) -> bool {
+        self.anonymous.is_some()
+    }
+
+    /// What connections to this origin are secured by.
+    pub(super) fn context(&self, origin: &Origin) -> &ClientContext {
+        let (any, http1) = match &self.anonymous {
+            Some((any, http1)) if origin.is_anonymous => (any, http1),
+            _ => (&self.settings.context, &self.http1),
+        };
+        match self.pool.wants_http1(origin) {
+            true => http1,
+            false => any,
         }
     }
 

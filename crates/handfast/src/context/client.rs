@@ -121,6 +121,21 @@ impl ClientContext {
         self.altered(|inner| Arc::make_mut(&mut inner.tls).alpn_protocols = protocols)
     }
 
+    /// The same context without its client certificate, if it has one. They share no sessions: those of the other may have been
+    /// established with the certificate.
+    #[must_use]
+    pub fn without_identity(&self) -> Option<Self> {
+        self.0.settings.has_client_certificate.then(|| {
+            self.altered(|inner| {
+                let tls = Arc::make_mut(&mut inner.tls);
+                tls.client_auth_cert_resolver = Arc::new(ClientIdentities(Vec::new()));
+                tls.resumption = Resumption::disabled();
+                inner.settings.has_client_certificate = false;
+                inner.settings.has_remote_key = false;
+            })
+        })
+    }
+
     fn altered(&self, alter: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = self.0.clone();
         alter(Arc::make_mut(&mut inner));

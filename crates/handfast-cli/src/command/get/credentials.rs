@@ -51,7 +51,7 @@ pub(super) struct CredentialArgs {
     /// As -n, from FILE
     #[arg(long, value_name = "FILE")]
     netrc_file: Option<PathBuf>,
-    /// With -L, also send credentials and cookies to other origins that a redirect leads to
+    /// With -L, also send credentials, cookies and the client certificate to other origins that a redirect leads to
     #[arg(long)]
     pub(super) location_trusted: bool,
     /// Refuse URLs with a user name or a password in them

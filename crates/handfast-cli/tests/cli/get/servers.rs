@@ -55,6 +55,72 @@ fn client_certificates_with_and_without_a_passphrase() {
 }
 
 #[test]
+fn a_client_certificate_stays_with_its_origin() {
+    let fixture = Fixture::new();
+    let client = fixture.files("client", &fixture.pki.client("ada"));
+    let Some(server) = Nginx::launch(fixture.directory(), |port| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {};\
+             ssl_client_certificate {}; ssl_verify_client optional;\
+             location /who {{ return 200 \"[$ssl_client_s_dn]\"; }}\
+             location /same {{ return 302 /who; }}\
+             location /away {{ return 302 https://127.0.0.1:{port}/who; }}\
+             location /back {{ return 302 https://127.0.0.1:{port}/home; }}\
+             location /home {{ return 302 https://localhost:{port}/who; }} }}",
+            fixture.chain.display(),
+            fixture.key.display(),
+            fixture.ca.display()
+        )
+    }) else {
+        return;
+    };
+    let port = server.address().port();
+    let home = format!("https://localhost:{port}");
+    let other = format!("https://127.0.0.1:{port}");
+    let cert = client.chain_pem.to_str().unwrap();
+    let key = client.key_pem.to_str().unwrap();
+    let (ada, none) = ("[O=handfast tests,CN=ada]", "[]");
+    for http in ["--http1.1", "--http2"] {
+        for (options, urls, expected) in [
+            (&[][..], &[format!("{home}/same")][..], vec![ada]),
+            (&[], &[format!("{home}/away")], vec![none]),
+            (
+                &["--location-trusted"],
+                &[format!("{home}/away")],
+                vec![ada],
+            ),
+            // The first origin gets it again.
+            (&[], &[format!("{home}/back")], vec![ada]),
+            // A kept connection, or a session, that has it serves the redirect no better.
+            (
+                &[],
+                &[
+                    format!("{other}/who"),
+                    format!("{home}/away"),
+                    format!("{other}/who"),
+                ],
+                vec![ada, none, ada],
+            ),
+        ] {
+            let arguments = ["-L", http, "--cert", cert, "--key", key];
+            let urls = urls.iter().map(String::as_str);
+            let finished = fixture.get(
+                arguments
+                    .into_iter()
+                    .chain(options.iter().copied())
+                    .chain(urls),
+            );
+            assert_eq!(code(&finished), 0, "{finished}");
+            assert_eq!(
+                finished.out(),
+                expected.concat(),
+                "{http} {options:?}: {finished}"
+            );
+        }
+    }
+}
+
+#[test]
 fn nginx_over_both_versions_of_http_and_tls() {
     let fixture = Fixture::new();
     let root = fixture.path("www");

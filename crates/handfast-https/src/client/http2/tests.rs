@@ -43,6 +43,7 @@ async fn connection(holds: usize) -> (Shared, AsyncStream<DuplexStream>) {
         port: 443,
         is_plain: false,
         zone: None,
+        is_anonymous: false,
     };
     let place = Places::new(&PoolLimits::default()).take(&origin);
     let place = place.map_err(|_| "no place").unwrap();
