@@ -90,10 +90,14 @@ impl Decoder {
                 let unsupported = || Error::UnsupportedCoding {
                     coding: String::from_utf8_lossy(name).into_owned(),
                 };
+                let layer: Layer = Layer::new(name).ok_or_else(unsupported)?;
                 if layers.len() == LAYERS_MAX {
-                    return Err(unsupported());
+                    return Err(Error::BrokenCoding {
+                        coding: layer.coding,
+                        problem: format!("it has more than {LAYERS_MAX} codings"),
+                    });
                 }
-                layers.push(Layer::new(name).ok_or_else(unsupported)?);
+                layers.push(layer);
             }
         }
         if layers.is_empty() {

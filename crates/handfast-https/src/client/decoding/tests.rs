@@ -138,8 +138,15 @@ fn what_ends_early_or_goes_on_is_broken() {
 }
 
 #[test]
+fn more_codings_than_any_real_body_has_are_refused_as_that() {
+    let refused = decoder("gzip,gzip,gzip,gzip", DecodingLimits::new());
+    let text = format!("{:?}", refused.err());
+    assert!(text.contains("more than 3 codings"), "{text}");
+}
+
+#[test]
 fn codings_that_are_not_known_are_refused() {
-    for coding in ["compress", "gzip, dcb", "gzip,gzip,gzip,gzip", "gz\"ip"] {
+    for coding in ["compress", "gzip, dcb", "gz\"ip"] {
         let refused = decoder(coding, DecodingLimits::new());
         assert!(
             matches!(refused, Err(Error::UnsupportedCoding { .. })),

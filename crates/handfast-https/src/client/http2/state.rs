@@ -206,10 +206,15 @@ impl State {
             Cut::Stalled | Cut::Ended | Cut::Failed if self.closing.is_some() => {
                 Broken::Reset("the client was closed".to_owned())
             }
-            Cut::Stalled | Cut::Ended | Cut::Failed => match &self.end.malformed {
-                Some(malformed) => Broken::Malformed(malformed.clone()),
-                None => Broken::Ended(self.end.failure.as_ref().map(handfast::Error::duplicate)),
-            },
+            Cut::Stalled | Cut::Ended | Cut::Failed => {
+                match (&self.end.malformed, self.end.reason()) {
+                    (Some(malformed), _) => Broken::Malformed(malformed.clone()),
+                    (None, Some(reason)) => Broken::Reset(reason),
+                    (None, None) => {
+                        Broken::Ended(self.end.failure.as_ref().map(handfast::Error::duplicate))
+                    }
+                }
+            }
         }
     }
 
@@ -224,6 +229,22 @@ impl State {
 }
 
 impl End {
+    /// Why the server closed the connection, if its GOAWAY has a reason.
+    fn reason(&self) -> Option<String> {
+        let (code, debug) = self.going.as_ref()?;
+        if *code == code::NO_ERROR {
+            return None;
+        }
+        let said = match debug.is_empty() {
+            true => String::new(),
+            false => format!(", \"{debug}\""),
+        };
+        let name = code::name(*code);
+        Some(format!(
+            "the server closed the connection: GOAWAY with {name}{said}"
+        ))
+    }
+
     /// What the connection's end means to an exchange without a response.
     pub(super) fn error(&self, stream: Option<&TlsStream>) -> Error {
         if let Some(problem) = &self.malformed {
