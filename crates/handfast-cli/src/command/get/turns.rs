@@ -14,6 +14,10 @@ const IN_MEMORY: usize = 64 * 1024;
 /// How far the others may be ahead of the first that is not over. Bounds what waits.
 const AHEAD: usize = 256;
 
+/// No transfer begins while more than this waits: where temporary files are in memory, a machine can spare so much. Those that
+/// go on already are not held back: over HTTP/2 one that is not read holds up the others of its connection.
+const WAITING_BYTES: u64 = 64 * 1024 * 1024;
+
 #[derive(Clone)]
 pub(super) struct Turns(Rc<RefCell<State>>);
 
@@ -23,11 +27,14 @@ struct State {
     now: usize,
     /// What the later ones have written, and which of them are over.
     waiting: BTreeMap<usize, Waiting>,
+    /// How many bytes that are.
+    waiting_bytes: u64,
 }
 
 #[derive(Default)]
 struct Waiting {
     written: Option<SpooledTempFile>,
+    bytes: u64,
     is_over: bool,
 }
 
@@ -37,12 +44,15 @@ impl Turns {
             out,
             now: 0,
             waiting: BTreeMap::new(),
+            waiting_bytes: 0,
         })))
     }
 
     /// May the transfer with this number begin?
     pub(super) fn admits(&self, number: usize) -> bool {
-        number < self.0.borrow().now.saturating_add(AHEAD)
+        let state = self.0.borrow();
+        number < state.now.saturating_add(AHEAD)
+            && (number == state.now || state.waiting_bytes <= WAITING_BYTES)
     }
 
     /// What the transfer with this number writes to.
@@ -61,6 +71,8 @@ impl Turns {
         while let Some(mut waiting) = state.waiting.remove(&state.now) {
             if let Some(mut written) = waiting.written.take() {
                 copy(&mut written, &mut state.out)?;
+                let bytes = std::mem::take(&mut waiting.bytes);
+                state.waiting_bytes = state.waiting_bytes.saturating_sub(bytes);
             }
             if !waiting.is_over {
                 state.waiting.insert(state.now, waiting);
@@ -100,7 +112,10 @@ impl Write for Turn {
         let waiting = state.waiting.entry(self.number).or_default();
         let written = &mut waiting.written;
         let written = written.get_or_insert_with(|| SpooledTempFile::new(IN_MEMORY));
-        written.write(bytes)
+        let count = written.write(bytes)?;
+        waiting.bytes = waiting.bytes.saturating_add(count as u64);
+        state.waiting_bytes = state.waiting_bytes.saturating_add(count as u64);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -163,5 +178,22 @@ mod tests {
         turns.writer(1).write_all(&body).unwrap();
         turns.end(0, |_| {}).unwrap();
         assert_eq!(*seen.0.borrow(), body);
+    }
+
+    #[test]
+    fn none_begins_while_much_waits() {
+        let turns = Turns::new(Box::new(io::sink()));
+        let mut later = turns.writer(1);
+        let piece = vec![b'x'; 1024 * 1024];
+        while turns.admits(2) {
+            later.write_all(&piece).unwrap();
+        }
+        let waiting = turns.0.borrow().waiting_bytes;
+        assert_eq!(waiting, WAITING_BYTES + piece.len() as u64);
+        // The one that the others wait for.
+        assert!(turns.admits(0));
+        turns.end(0, |_| {}).unwrap();
+        assert!(turns.admits(2));
+        assert_eq!(turns.0.borrow().waiting_bytes, 0);
     }
 }
