@@ -42,12 +42,11 @@ mod urls;
 mod watch;
 mod write_out;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::iter;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -60,9 +59,10 @@ use http::Method;
 use self::arguments::{Plan, Planned};
 use self::destination::Target;
 use self::fetch::{Done, Telling, fetch_with_retries};
-use self::heads::HeadFile;
+use self::heads::{HeadFile, HeadFiles};
 use self::progress::Meter;
 use self::show::Show;
+use self::sink::Kept;
 use self::transfer::Recorder;
 use self::turns::Turns;
 use crate::failure::{Failure, code};
@@ -88,7 +88,8 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
             None => args.show.open(args.hides_progress())?,
             Some(first) => args.show.open_after(&first.show)?,
         };
-        sections.push(Section::open(args, show)?);
+        let plan = args.plan()?;
+        sections.push(Section { args, plan, show });
     }
     let is_kept = sections.iter().any(|one| one.args.output.keeps_parts());
     let runtime = crate::runtime::current_thread().map_err(|error| {
@@ -96,12 +97,28 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
         Failure::new(code::OTHER, handfast::Explanation::new("no-runtime", what))
     })?;
     let parts = Parts::default();
+    // As in curl, all that have cookies share them.
+    let jar = CookieJar::new();
+    let unsaved: Cell<Option<&Section<'_>>> = Cell::new(None);
+    let save = |code| match unsaved.take() {
+        Some(section) => section.save(&jar, code),
+        None => code,
+    };
     let fetching = async {
         let mut last = code::SUCCESS;
+        let mut heads = HeadFiles::default();
         for section in &sections {
-            match section.fetch(&parts, last).await {
-                ControlFlow::Continue(code) => last = code,
-                ControlFlow::Break(code) => return code,
+            let opened = match section.open(&jar, &mut heads) {
+                Ok(opened) => opened,
+                Err(failure) => {
+                    section.print(&failure);
+                    return failure.code;
+                }
+            };
+            unsaved.set(Some(section));
+            match section.fetch(&opened, &parts, last).await {
+                ControlFlow::Continue(code) => last = save(code),
+                ControlFlow::Break(code) => return save(code),
             }
         }
         last
@@ -130,21 +147,15 @@ fn fetch_all(args: &Args) -> Result<ExitCode, Failure> {
     });
     // Do not wait for a resolver that hangs: a time limit has passed.
     runtime.shutdown_background();
-    for section in &sections {
-        match section.args.cookies.save(section.jar.as_ref()) {
-            Err(failure) if code == code::SUCCESS => return Err(failure),
-            Err(failure) => section.print(&failure),
-            Ok(()) => {}
-        }
-    }
-    Ok(ExitCode::from(code))
+    // After a signal.
+    Ok(ExitCode::from(save(code)))
 }
 
 /// The files with the parts that have arrived so far, of all transfers that go on.
 #[derive(Default)]
 struct Parts(RefCell<Vec<Part>>);
 
-type Part = Rc<RefCell<Option<PathBuf>>>;
+type Part = Rc<RefCell<Option<Kept>>>;
 
 impl Parts {
     fn add(&self) -> Part {
@@ -159,16 +170,13 @@ impl Parts {
 
     fn tell(&self) {
         let parts = self.0.borrow();
-        let mut paths: Vec<_> = parts
-            .iter()
-            .filter_map(|part| part.borrow().clone())
-            .collect();
-        paths.sort();
-        if paths.is_empty() {
+        let mut kept: Vec<_> = parts.iter().filter_map(|part| part.take()).collect();
+        kept.sort_by(|one, other| one.path.cmp(&other.path));
+        if kept.is_empty() {
             interrupt::tell(None);
         }
-        for path in &paths {
-            interrupt::tell(Some(path));
+        for part in &kept {
+            interrupt::tell(Some(part));
         }
     }
 }
@@ -178,8 +186,11 @@ struct Section<'a> {
     args: &'a Args,
     plan: Plan<'a>,
     show: Show,
+}
+
+/// What a section has once its turn has come: what a former one has written is there.
+struct Opened {
     heads: Option<HeadFile>,
-    jar: Option<CookieJar>,
     client: Client,
 }
 
@@ -192,24 +203,29 @@ struct Ended {
     is_in_order: bool,
 }
 
-impl<'a> Section<'a> {
-    fn open(args: &'a Args, show: Show) -> Result<Self, Failure> {
-        let plan = args.plan()?;
-        let heads = match args.output.heads() {
-            Some(path) => Some(HeadFile::create(path)?),
-            None => None,
-        };
-        let first = plan.first_url().unwrap_or_default();
-        let jar = args.cookies.jar(&first, args.is_silent())?;
-        let client = context::client(args, jar.as_ref())?;
-        Ok(Self {
-            args,
-            plan,
-            show,
-            heads,
-            jar,
-            client,
-        })
+impl Section<'_> {
+    fn open(&self, jar: &CookieJar, heads: &mut HeadFiles) -> Result<Opened, Failure> {
+        let args = self.args;
+        let heads = args.output.heads().map(|path| heads.open(path));
+        let heads = heads.transpose()?;
+        let first = self.plan.first_url().unwrap_or_default();
+        let has_jar = args.cookies.read_into(jar, &first, args.is_silent())?;
+        let client = context::client(args, has_jar.then_some(jar))?;
+        Ok(Opened { heads, client })
+    }
+
+    /// Writes the file of its cookies. Gives the exit code, which was this one up to now.
+    fn save(&self, jar: &CookieJar, code: u8) -> u8 {
+        match self.args.cookies.save(jar) {
+            Ok(()) => code,
+            Err(failure) => {
+                self.print(&failure);
+                match code {
+                    code::SUCCESS => failure.code,
+                    code => code,
+                }
+            }
+        }
     }
 
     fn print(&self, failure: &Failure) {
@@ -219,7 +235,7 @@ impl<'a> Section<'a> {
     }
 
     /// Fetches all of it. Gives the exit code up to now, or the one to end with at once.
-    async fn fetch(&self, parts: &Parts, mut last: u8) -> ControlFlow<u8, u8> {
+    async fn fetch(&self, opened: &Opened, parts: &Parts, mut last: u8) -> ControlFlow<u8, u8> {
         let at_once = self.args.many.at_once();
         let turns = (at_once > 1).then(|| Turns::new(sink::out()));
         let mut urls = self.plan.urls().enumerate().fuse();
@@ -234,7 +250,7 @@ impl<'a> Section<'a> {
             {
                 next = number + 1;
                 began = Instant::now();
-                running.push(self.fetch_one(number, planned, turns.as_ref(), parts));
+                running.push(self.fetch_one(opened, number, planned, turns.as_ref(), parts));
             }
             let Some(ended) = running.next().await else {
                 break;
@@ -275,7 +291,7 @@ impl<'a> Section<'a> {
             Some(limit) => limit.saturating_sub(began.elapsed()),
             None => Duration::MAX,
         };
-        self.client.close_within(limit).await;
+        opened.client.close_within(limit).await;
         ControlFlow::Continue(last)
     }
 
@@ -300,6 +316,7 @@ impl<'a> Section<'a> {
 
     async fn fetch_one(
         &self,
+        opened: &Opened,
         number: usize,
         planned: Planned,
         turns: Option<&Turns>,
@@ -323,12 +340,12 @@ impl<'a> Section<'a> {
                 let telling = Telling {
                     show: &self.show,
                     recorder: &recorder,
-                    heads: self.heads.as_ref(),
+                    heads: opened.heads.as_ref(),
                     meter: &Meter::default(),
                     turn: turns.map(|turns| (turns, number)),
                 };
                 let fetched =
-                    fetch_with_retries(self.args, &self.client, &job, &part, telling).await;
+                    fetch_with_retries(self.args, &opened.client, &job, &part, telling).await;
                 parts.remove(&part);
                 fetched
             }

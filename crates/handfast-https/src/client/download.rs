@@ -193,6 +193,17 @@ impl Download {
         self.part.as_deref()
     }
 
+    /// Whether [`resume`](Self::resume) would go on with what arrives, should the rest not come: the server has said what
+    /// identifies this version of the file, and that is kept beside the part.
+    pub fn is_resumable(&self) -> bool {
+        let is_known = self
+            .version
+            .as_ref()
+            .is_some_and(|version| version.if_range().is_some());
+        let mut state = self.part.as_deref().map(state_of).into_iter();
+        is_known && state.any(|state| state.exists())
+    }
+
     /// What has arrived is wrong: it stays to be looked at, under the name that ends in `.part`, and is not continued.
     pub fn reject(self) {
         if let Some(part) = &self.part {

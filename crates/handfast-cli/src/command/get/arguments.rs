@@ -106,9 +106,9 @@ struct RequestArgs {
     /// Follow redirects, but not to plain HTTP
     #[arg(short = 'L', long)]
     location: bool,
-    /// Maximum number of redirects
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    max_redirs: usize,
+    /// Maximum number of redirects; -1: no limit
+    #[arg(long, value_name = "N", default_value_t = 50, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    max_redirs: i64,
     /// Keep the method POST after a redirect with status 301
     #[arg(long)]
     post301: bool,
@@ -172,6 +172,11 @@ impl Args {
         self.output.is_verbose()
     }
 
+    /// May -C be given, too?
+    pub(super) fn may_continue(&self) -> bool {
+        self.ranges.may_continue() && self.output.may_continue() && !self.body.uploads_files()
+    }
+
     /// The time limit of one exchange, if given.
     pub(super) fn total_max(&self) -> Option<Duration> {
         self.connection.max_time.and_then(|Limit(limit)| limit)
@@ -179,7 +184,7 @@ impl Args {
 
     pub(super) fn redirects_max(&self) -> Option<usize> {
         let follows = self.request.location || self.credentials.location_trusted;
-        follows.then_some(self.request.max_redirs)
+        follows.then(|| usize::try_from(self.request.max_redirs).unwrap_or(usize::MAX))
     }
 
     /// The statuses of redirects that leave a POST a POST.
@@ -210,6 +215,12 @@ impl Args {
             return Err(Failure::usage(
                 "-I asks for the head alone, and cannot send a body",
                 "leave out -I, or with -d put the data into the URL (-G)",
+            ));
+        }
+        if self.body.uploads_files() && self.ranges.offset().is_some() {
+            return Err(Failure::usage(
+                "-C goes on with a download, and -T uploads the whole file",
+                "leave out -C",
             ));
         }
         let (mut headers, typed_names) = self.fields.fields(&Defaults {

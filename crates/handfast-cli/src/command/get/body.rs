@@ -60,6 +60,11 @@ impl BodyArgs {
         Ok((!pieces.is_empty()).then(|| pieces.join("&")))
     }
 
+    /// Is -T given?
+    pub(super) fn uploads_files(&self) -> bool {
+        !self.upload_file.is_empty()
+    }
+
     /// The body. Reads the files of `-d @FILE`.
     pub(super) fn body(&self) -> Result<Body, Failure> {
         let data = self.data.bytes()?;

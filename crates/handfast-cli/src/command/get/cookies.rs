@@ -58,13 +58,23 @@ impl CookieArgs {
         Ok(())
     }
 
-    /// A jar with the cookies of the files, if there is to be one; those without a domain are for this URL's host.
-    pub(super) fn jar(&self, url: &str, is_silent: bool) -> Result<Option<CookieJar>, Failure> {
+    /// Adds the cookies of the files to the jar; those without a domain are for this URL's host. Says whether the jar is used
+    /// at all.
+    pub(super) fn read_into(
+        &self,
+        jar: &CookieJar,
+        url: &str,
+        is_silent: bool,
+    ) -> Result<bool, Failure> {
         let files: Vec<_> = self.typed().filter(|text| !is_text(text)).collect();
         if files.is_empty() && self.cookie_jar.is_none() {
-            return Ok(None);
+            return Ok(false);
         }
-        let jar = CookieJar::new();
+        // With -j the files' own are told from what a former section has got.
+        let found = match self.junk_session_cookies {
+            true => CookieJar::new(),
+            false => jar.clone(),
+        };
         for name in files {
             let name = name.strip_prefix('@').unwrap_or(name);
             // As in curl, an empty name begins with no cookies.
@@ -73,7 +83,7 @@ impl CookieArgs {
             }
             match read(name) {
                 Ok(text) => {
-                    jar.read(&text, Some(url));
+                    found.read(&text, Some(url));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     let is_made_later = self.cookie_jar.as_deref() == Some(Path::new(name));
@@ -86,14 +96,15 @@ impl CookieArgs {
             }
         }
         if self.junk_session_cookies {
-            jar.forget_session();
+            found.forget_session();
+            jar.read(&found.to_netscape(), None);
         }
-        Ok(Some(jar))
+        Ok(true)
     }
 
     /// Writes what the jar holds at the end.
-    pub(super) fn save(&self, jar: Option<&CookieJar>) -> Result<(), Failure> {
-        let (Some(path), Some(jar)) = (&self.cookie_jar, jar) else {
+    pub(super) fn save(&self, jar: &CookieJar) -> Result<(), Failure> {
+        let Some(path) = &self.cookie_jar else {
             return Ok(());
         };
         let text = jar.to_netscape();

@@ -194,6 +194,11 @@ impl OutputArgs {
         self.verbose
     }
 
+    /// May -C be given, too?
+    pub(super) fn may_continue(&self) -> bool {
+        !self.head && !self.include && !self.remote_header_name
+    }
+
     pub(super) fn asks_for_head(&self) -> bool {
         self.head
     }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Begun, Client, Error, Response};
@@ -21,7 +20,7 @@ use super::progress::Meter;
 use super::ranges::Continuation;
 use super::retry::Retries;
 use super::show::Show;
-use super::sink::{Sink, Written};
+use super::sink::{self, Kept, Sink, Written};
 use super::transfer::Recorder;
 use super::turns::Turns;
 use super::watch;
@@ -58,7 +57,7 @@ pub(super) async fn fetch_with_retries(
     args: &Args,
     client: &Client,
     job: &Job,
-    part: &RefCell<Option<PathBuf>>,
+    part: &RefCell<Option<Kept>>,
     telling: Telling<'_>,
 ) -> Result<Done, Failure> {
     let mut retries = args.retry.begin();
@@ -99,7 +98,7 @@ async fn fetch(
     args: &Args,
     client: &Client,
     job: &Job,
-    part: &RefCell<Option<PathBuf>>,
+    part: &RefCell<Option<Kept>>,
     telling: Telling<'_>,
     offset: Option<Offset>,
     retries: &mut Retries<'_>,
@@ -199,7 +198,9 @@ async fn fetch(
                     let mut digests = args.integrity.given();
                     digests.update_from(download.path(), download.held())?;
                     digests.check()?;
-                    download.complete(&finished.whole).map_err(explained)?;
+                    sink::complete(download, finished.whole)
+                        .await
+                        .map_err(explained)?;
                 }
                 return Ok(Attempt::Done(Done::Whole));
             }
@@ -220,7 +221,10 @@ async fn fetch(
     if let Some((turns, number)) = turn {
         sink.through(turns.writer(number));
     }
-    part.replace(sink.part());
+    part.replace(sink.part().map(|path| Kept {
+        path,
+        goes_on: args.may_continue() && sink.is_resumable(),
+    }));
     recorder.transfer().file = sink.path();
     let mut digests = match hides_body {
         true => args.integrity.digests(&Method::HEAD, &response, false),
@@ -268,7 +272,9 @@ async fn fetch(
     if page.is_some_and(|page| page.is_binary()) {
         return Err(outcome::binary());
     }
-    let keep = |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error()));
+    let goes_on = args.may_continue();
+    let keep =
+        |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error(), goes_on));
     match written {
         Ok(Written::All) => {}
         Ok(Written::ReaderGone) => return Ok(Attempt::Done(Done::ReaderGone)),
@@ -297,7 +303,8 @@ async fn fetch(
             Err(error) => return keep(sink, explained(error)),
         }
     }
-    recorder.transfer().file = sink.complete(&finished.whole).map_err(explained)?;
+    let completed = sink.complete(finished.whole).await;
+    recorder.transfer().file = completed.map_err(explained)?;
     part.replace(None);
     if !args.is_silent() {
         outcome::remark(&finished);

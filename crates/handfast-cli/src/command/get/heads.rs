@@ -67,9 +67,23 @@ pub(super) struct HeadFile {
     path: PathBuf,
 }
 
+/// The files of -D of the sections up to now.
+#[derive(Debug, Default)]
+pub(super) struct HeadFiles(Vec<PathBuf>);
+
+impl HeadFiles {
+    /// Opens the file. It is emptied unless a former section has written to it.
+    pub(super) fn open(&mut self, path: &Path) -> Result<HeadFile, Failure> {
+        let is_known = self.0.iter().any(|known| known == path);
+        if !is_known {
+            self.0.push(path.to_owned());
+        }
+        HeadFile::open(path, is_known)
+    }
+}
+
 impl HeadFile {
-    /// Opens the file and empties it.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    fn open(path: &Path, appends: bool) -> Result<Self, Failure> {
         if path == Path::new("-") {
             return Ok(Self {
                 file: None,
@@ -77,7 +91,10 @@ impl HeadFile {
             });
         }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        match appends {
+            true => options.append(true),
+            false => options.write(true).create(true).truncate(true),
+        };
         match options.open(path) {
             Ok(file) => Ok(Self {
                 file: Some(file),

@@ -5,12 +5,12 @@
 
 use std::future;
 use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::sink::Kept;
 use crate::exit_codes::INTERRUPTED;
 #[cfg(unix)]
 use crate::exit_codes::TERMINATED;
@@ -63,11 +63,12 @@ async fn signal() -> io::Result<u8> {
 }
 
 /// Prints where the part is kept.
-pub(super) fn tell(part: Option<&Path>) {
+pub(super) fn tell(part: Option<&Kept>) {
     output::note(match part {
-        Some(part) => format!(
-            "interrupted; {} is kept, go on with -C -",
-            handfast::escape_control(&part.display().to_string())
+        Some(Kept { path, goes_on }) => format!(
+            "interrupted; {} is kept{}",
+            handfast::escape_control(&path.display().to_string()),
+            if *goes_on { ", go on with -C -" } else { "" }
         ),
         None => "interrupted".to_owned(),
     });

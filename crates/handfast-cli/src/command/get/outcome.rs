@@ -81,16 +81,21 @@ pub(super) fn remark(finished: &Finished) {
     }
 }
 
-/// Adds the path of the part that arrived.
-pub(super) fn kept_in(failure: Failure, part: &std::path::Path) -> Failure {
+/// Adds the path of the part that arrived; `goes_on`: the same command with -C - continues it.
+pub(super) fn kept_in(failure: Failure, part: &std::path::Path, goes_on: bool) -> Failure {
     let Failure { code, explanation } = failure;
     let path = part.display().to_string();
     let line = format!(
         "the part that arrived is kept in {}",
         handfast::escape_control(&path)
     );
-    let explanation: Explanation = explanation
-        .with_evidence(line)
-        .with_fix("go on where it stopped: the same command with -C -");
+    let mut explanation: Explanation = explanation.with_evidence(line);
+    if goes_on {
+        if explanation.id == "truncated" && explanation.fix.len() == 1 {
+            // Less is to be fetched again than all of it.
+            explanation.fix.clear();
+        }
+        explanation = explanation.with_fix("go on where it stopped: the same command with -C -");
+    }
     Failure::new(code, explanation)
 }

@@ -34,6 +34,11 @@ impl RangeArgs {
         self.continue_at.filter(|offset| *offset != Offset::At(0))
     }
 
+    /// May -C be given, too?
+    pub(super) fn may_continue(&self) -> bool {
+        self.range.is_none()
+    }
+
     /// Is the whole requested, or what is missing of it?
     pub(super) fn wants_whole(&self, method: &Method) -> bool {
         *method == Method::GET && self.range.is_none()

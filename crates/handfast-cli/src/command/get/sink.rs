@@ -13,6 +13,13 @@ use crate::failure::Failure;
 /// When the exchange must be over, and after how long.
 type Deadline = (Instant, Duration);
 
+/// Where the part is that has arrived.
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    /// The same command with -C - goes on with it.
+    pub(super) goes_on: bool,
+}
+
 pub(super) enum Sink {
     Stdout(Screen),
     File(Box<Download>),
@@ -79,6 +86,11 @@ impl Sink {
         }
     }
 
+    /// Could what arrived be continued, if the rest does not come?
+    pub(super) fn is_resumable(&self) -> bool {
+        matches!(self, Self::File(download) if download.is_resumable())
+    }
+
     /// The file that has the body when it is complete.
     pub(super) fn path(&self) -> Option<PathBuf> {
         match self {
@@ -116,26 +128,41 @@ impl Sink {
     }
 
     /// The body is complete: the file that has it.
-    pub(super) fn complete(self, whole: &Whole) -> Result<Option<PathBuf>, Error> {
+    pub(super) async fn complete(self, whole: Whole) -> Result<Option<PathBuf>, Error> {
         match self {
             Self::Stdout(_) => Ok(None),
-            Self::File(download) => download.complete(whole).map(Some),
+            Self::File(download) => complete(*download, whole).await.map(Some),
         }
     }
 
-    /// The body is incomplete: the failure, with the path of the part that arrived, unless that is removed.
-    pub(super) fn keep(self, failure: Failure, removes: bool) -> Failure {
+    /// The body is incomplete: the failure, with the path of the part that arrived, unless that is removed. `may_continue`: the
+    /// command can be given with -C, too.
+    pub(super) fn keep(self, failure: Failure, removes: bool, may_continue: bool) -> Failure {
         match self {
             Self::File(download) if removes => {
                 download.discard();
                 failure
             }
             Self::File(download) if download.part().is_some() => {
-                outcome::kept_in(failure, download.path())
+                let goes_on = may_continue && download.is_resumable();
+                outcome::kept_in(failure, download.path(), goes_on)
             }
             _ => failure,
         }
     }
+}
+
+/// Gives the file its name. Until its bytes are on the disk, which takes its time, other transfers go on.
+pub(super) async fn complete(download: Download, whole: Whole) -> Result<PathBuf, Error> {
+    let path = download.path().to_owned();
+    let completing = tokio::task::spawn_blocking(move || download.complete(&whole));
+    completing.await.unwrap_or_else(|error| {
+        Err(Error::File {
+            path,
+            action: "write",
+            source: io::Error::other(error),
+        })
+    })
 }
 
 /// Standard output, and whether that is a terminal.

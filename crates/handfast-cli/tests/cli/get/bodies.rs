@@ -1,5 +1,8 @@
 //! Large bodies: sent when the server agrees, sent again after a redirect, not sent to a server that refuses.
 
+use std::time::Duration;
+
+use handfast_testbed::launch::Running;
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
@@ -114,4 +117,33 @@ fn bodies_that_cannot_be_made_are_refused_before_anything_is_sent() {
         let finished = fixture.get([args, &["https://127.0.0.1:1/"]].concat());
         assert_eq!(code(&finished), expected, "{args:?}: {finished}");
     }
+}
+
+#[test]
+fn what_is_uploaded_is_not_waited_for_when_the_whole_reply_is_there() {
+    let fixture = Fixture::new();
+    let server = fixture
+        .misbehaving()
+        .serve([Step::ReadHead, Step::send(OK), Step::ReadToEnd]);
+    let mut command = fixture.command("get");
+    command.args(fixture.trust());
+    command.args(["-T", "-", &server.url("/")]);
+    // Its stdin has nothing, and no end.
+    let mut running = Running::start(&mut command);
+    let status = running.wait(Duration::from_secs(60));
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    assert!(running.output().contains("the rest was not sent"));
+}
+
+#[test]
+fn an_upload_is_not_continued() {
+    let fixture = Fixture::new();
+    let server = fixture.misbehaving().serve([Step::ReadRequest]);
+    let file = fixture.write("file", "content").display().to_string();
+    for offset in ["3", "-"] {
+        let finished = fixture.get(["-C", offset, "-T", &file, &server.url("/")]);
+        assert_eq!(code(&finished), 2, "{finished}");
+        assert!(finished.err().contains("-C"), "{finished}");
+    }
+    assert_eq!(server.connections(), 0);
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use handfast_testbed::launch::Program;
 use handfast_testbed::misbehaving::Step;
 
 use super::code;
@@ -128,4 +129,60 @@ fn the_file_is_whole_and_its_owners() {
     let finished = fixture.get(["-c", &nowhere, &url.url("/")]);
     assert_eq!(code(&finished), 23, "{finished}");
     assert!(finished.err().contains("[file-unusable]"), "{finished}");
+}
+
+#[test]
+fn what_stands_after_next_gets_the_cookies_of_what_stands_before_as_with_curl() {
+    let fixture = Fixture::new();
+    if Program::new("curl").is_none() {
+        return;
+    }
+    let closing = |fields: &str| {
+        let fields = format!("connection: close\r\n{fields}");
+        vec![Step::ReadHead, ok(&fields), Step::CloseNotify, Step::Fin]
+    };
+    let mut results = Vec::new();
+    for name in ["ours", "curl"] {
+        let server = fixture.misbehaving().serve_each([
+            closing("set-cookie: s=1\r\nx: login\r\n"),
+            closing("x: page\r\n"),
+            closing("set-cookie: t=2\r\n"),
+        ]);
+        let path = |end: &str| fixture.path(&format!("{name}.{end}"));
+        let (jar, late, heads) = (path("jar"), path("late"), path("heads"));
+        fs::write(&heads, "old").unwrap();
+        let finished = fixture
+            .client(name)
+            .args(["-s", "-c"])
+            .arg(&jar)
+            .arg("-D")
+            .arg(&heads)
+            .args([&server.url("/login"), "--next"])
+            .args(fixture.trust())
+            .args(["-s", "-b"])
+            .arg(&jar)
+            .arg("-D")
+            .arg(&heads)
+            .args([&server.url("/page"), "--next"])
+            .args(fixture.trust())
+            .args(["-s", "-c"])
+            .arg(&late)
+            .arg(server.url("/more"))
+            .run();
+        assert_eq!(code(&finished), 0, "{finished}");
+        assert!(!finished.err().contains("does not exist"), "{finished}");
+        let heads = fs::read_to_string(heads).unwrap();
+        let named: Vec<_> = heads
+            .lines()
+            .filter(|line| line.starts_with("x: "))
+            .collect();
+        if name == "ours" {
+            // curl 7 keeps those of the last section alone.
+            assert_eq!(named, ["x: login", "x: page"], "{heads}");
+        }
+        results.push((sent(&server.received_text()), kept(&jar), kept(&late)));
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0].0, [["s=1"], ["s=1"]]);
+    assert_eq!((results[0].1.len(), results[0].2.len()), (1, 2));
 }

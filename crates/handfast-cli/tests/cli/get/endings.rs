@@ -418,3 +418,91 @@ fn a_request_that_cannot_be_sent_is_an_error() {
     let finished = fixture.get(["-H", "Expect:", "-d", &data, &server.url("/")]);
     assert_eq!(code(&finished), 55, "{finished}");
 }
+
+#[test]
+fn the_reason_of_a_goaway_is_told_of_a_response_that_it_cuts_off() {
+    let fixture = Fixture::new();
+    for (code_, reason) in [(11, true), (0, false)] {
+        let going = [
+            &1_u32.to_be_bytes()[..],
+            &u32::to_be_bytes(code_),
+            b"slow\x1b down",
+        ]
+        .concat();
+        let server = fixture.misbehaving().alpn(&["h2"]).serve([
+            Step::send(http2::settings()),
+            Step::ReadHttp2Request,
+            Step::send(
+                [
+                    http2::headers(1, &[("content-length", "10")], false),
+                    http2::data(1, b"half", false),
+                    // GOAWAY.
+                    http2::frame(7, 0, 0, &going),
+                ]
+                .concat(),
+            ),
+            Step::CloseNotify,
+            Step::Fin,
+        ]);
+        let finished = fixture.get([&server.url("/")]);
+        assert_eq!(code(&finished), 18, "{finished}");
+        let said = finished.err();
+        assert!(said.contains("[truncated]"), "{finished}");
+        assert_eq!(
+            said.contains("GOAWAY with ENHANCE_YOUR_CALM"),
+            reason,
+            "{finished}"
+        );
+        assert_eq!(said.contains("slow\\u{1b} down"), reason, "{finished}");
+    }
+}
+
+#[test]
+fn to_go_on_is_advised_where_it_can_be_done() {
+    let fixture = Fixture::new();
+    let body = "x".repeat(100_000);
+    for (fields, options, expected) in [
+        ("etag: \"1\"\r\n", &["-o", "file"][..], true),
+        // Nothing identifies the version.
+        ("", &["-o", "file"], false),
+        ("etag: W/\"1\"\r\n", &["-o", "file"], false),
+        // With -C these options mean nothing.
+        ("etag: \"1\"\r\n", &["-i", "-o", "file"], false),
+        (
+            "etag: \"1\"\r\ncontent-disposition: attachment; filename=file\r\n",
+            &["-OJ"],
+            false,
+        ),
+    ] {
+        let server = fixture.misbehaving().serve([
+            Step::ReadHead,
+            Step::send(format!(
+                "HTTP/1.1 200 OK\r\n{fields}content-length: 200000\r\n\r\n{body}"
+            )),
+            Step::CloseNotify,
+            Step::Fin,
+        ]);
+        let directory = tempfile::tempdir_in(fixture.directory()).unwrap();
+        let finished = fixture
+            .program("get")
+            .args(fixture.trust())
+            .arg("--output-dir")
+            .arg(directory.path())
+            .args(options)
+            .arg(server.url("/file"))
+            .run();
+        assert_eq!(code(&finished), 18, "{options:?}: {finished}");
+        let said = finished.err();
+        assert!(said.contains("file.part"), "{options:?}: {finished}");
+        assert_eq!(
+            said.contains("-C -"),
+            expected,
+            "{fields:?} {options:?}: {finished}"
+        );
+        assert_eq!(
+            said.matches("fix: ").count(),
+            1,
+            "{fields:?} {options:?}: {finished}"
+        );
+    }
+}

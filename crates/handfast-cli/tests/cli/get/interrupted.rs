@@ -59,7 +59,7 @@ fn ended(child: &mut Child) -> (ExitStatus, String) {
 fn half_of_a_body() -> Vec<Step> {
     vec![
         Step::ReadHead,
-        Step::send("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n"),
+        Step::send("HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: 200000\r\n\r\n"),
         Step::send("x".repeat(SENT)),
         Step::ReadToEnd,
     ]

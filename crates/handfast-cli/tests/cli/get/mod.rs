@@ -41,6 +41,15 @@ impl Fixture {
         self.run("get", args)
     }
 
+    /// `handfast get`, or curl without its user's configuration; either trusts the PKI alone.
+    fn client(&self, name: &str) -> Program {
+        match name {
+            "curl" => Program::new("curl").unwrap().arg("-q"),
+            _ => self.program("get"),
+        }
+        .args(self.trust())
+    }
+
     /// The key, encrypted with the password by OpenSSL, in a file of this name.
     fn encrypted_key(&self, key: &Path, name: &str, password: &str) -> Option<PathBuf> {
         let encrypted = self.path(name);
