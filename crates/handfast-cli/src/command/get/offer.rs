@@ -23,7 +23,7 @@ pub(super) struct OfferArgs {
     /// Key exchange groups to offer, in order of preference, joined by `:`, such as X25519:P-256
     #[arg(long, value_name = "NAMES")]
     curves: Option<String>,
-    /// Encrypted Client Hello, TLS 1.3 only: ecl:BASE64 with the server's configurations, grease, false
+    /// Encrypted Client Hello, TLS 1.3 only: ecl:BASE64 with the server's configurations (implies --no-probe), grease, false
     #[arg(long, value_name = "CONFIG", value_parser = ech)]
     ech: Option<Ech>,
 }
