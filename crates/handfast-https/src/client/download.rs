@@ -1,7 +1,7 @@
 //! A download's file: it has its final name only once it is whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,10 +9,12 @@ use super::completeness::Whole;
 use super::error::Error;
 use part::{create_part_of, open_part_of, unusable};
 use version::{Evidence, Version, state_of};
+use writer::Writer;
 
 mod part;
 mod resume;
 mod version;
+mod writer;
 
 /// What becomes of a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,8 +56,7 @@ pub enum Begun {
 /// that stands for something other than a file (a device, a pipe) is written to directly.
 #[derive(Debug)]
 pub struct Download {
-    /// Small pieces, such as small chunks, are gathered; whole records go past the buffer.
-    file: BufWriter<File>,
+    file: Writer,
     /// The name that was asked for.
     asked: PathBuf,
     target: PathBuf,
@@ -119,7 +120,7 @@ impl Download {
 
     fn new(file: File, target: PathBuf, existing: Existing) -> Self {
         Self {
-            file: buffered(file),
+            file: Writer::new(file),
             asked: target.clone(),
             target,
             part: None,
@@ -177,7 +178,7 @@ impl Download {
     /// [`Error::File`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file
-            .write_all(bytes)
+            .write(bytes)
             .map_err(|error| unusable(self.path(), "write", error))?;
         self.written = self.written.saturating_add(bytes.len() as u64);
         Ok(())
@@ -230,17 +231,16 @@ impl Download {
             .flush()
             .map_err(|error| unusable(self.path(), "write", error))?;
         self.check_total()?;
-        let file = self.file.get_ref();
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {
-                take_owner(file, &old);
+                take_owner(self.file.file(), &old);
             }
-            // A full disk may be reported only now.
-            file.sync_data()
+            self.file
+                .sync()
                 .map_err(|error| unusable(part, "write", error))?;
             if let Some(time) = self.modified {
                 // A file system without times has the file nevertheless.
-                let _ = file.set_modified(time);
+                let _ = self.file.file().set_modified(time);
             }
             self.target = self.existing.rename(part, &self.asked, self.target)?;
             // A state without a part means nothing.
@@ -346,13 +346,6 @@ impl Existing {
 fn is_taken(target: &Path) -> Error {
     let taken = io::Error::new(io::ErrorKind::AlreadyExists, "File exists");
     unusable(target, "create", taken)
-}
-
-/// Pieces of less than this are gathered: half of a record.
-const GATHERED_BYTES: usize = 8 * 1024;
-
-fn buffered(file: File) -> BufWriter<File> {
-    BufWriter::with_capacity(GATHERED_BYTES, file)
 }
 
 #[cfg(test)]

@@ -153,6 +153,27 @@ fn a_disk_that_is_full_is_told_and_leaves_no_file() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_does_not_fit_is_told_before_it_is_fetched() {
+    let fixture = Fixture::new();
+    // More than any disk has room for. The server would send it.
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1_u64 << 50);
+    let script = vec![
+        Step::ReadHead,
+        Step::send(head),
+        Step::Forever(vec![b'x'; 16_000]),
+    ];
+    let server = fixture.misbehaving().serve(script);
+    let target = fixture.path("file");
+    let output = fixture.get(["-o".as_ref(), target.as_os_str(), server.url("/").as_ref()]);
+    assert_eq!(code(&output), 23, "{output}");
+    let told = "cannot reserve disk space for";
+    assert!(output.err().contains(told), "{output}");
+    assert!(!target.exists() && !fixture.path("file.part").exists());
+    assert!(!fixture.path("file.part.state").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_server_that_is_stopped_is_waited_for_as_long_as_was_said() {

@@ -1,6 +1,8 @@
 //! Several URLs in one `handfast get`: several at once, failures among them, `--next`.
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::Read as _;
 use std::time::Duration;
 
 use handfast_testbed::launch::Running;
@@ -214,4 +216,43 @@ fn what_stands_after_next_has_options_of_its_own() {
     assert_eq!(data.out(), text(1), "{data}");
     let nothing = fixture.get([&one, "--next"]);
     assert_eq!(code(&nothing), 2, "{nothing}");
+}
+
+/// The most memory that fetching one URL so many times takes, in bytes: looked at while a last one is waited for.
+#[cfg(target_os = "linux")]
+fn memory_of(fixture: &Fixture, files: &Files, count: usize, options: &[&str]) -> u64 {
+    let last = fixture.misbehaving().serve(vec![Step::ReadToEnd]);
+    let mut get = fixture
+        .command("get")
+        .args(fixture.trust())
+        .arg("-s")
+        .args(options)
+        .args([format!("{}/01?[1-{count}]", files.base), last.url("/")])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut bodies = vec![0; count * text(1).len()];
+    let read = get.stdout.take().unwrap().read_exact(&mut bodies);
+    let status = fs::read_to_string(format!("/proc/{}/status", get.id()));
+    get.kill().unwrap();
+    get.wait().unwrap();
+    read.unwrap();
+    let status = status.unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+    kilobytes.unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_does_not_depend_on_how_many_urls_a_pattern_stands_for() {
+    // What is kept of a transfer, its URL and the fields of its response, takes more than a kilobyte: of 2,000 more, that would be
+    // twice as much as is allowed.
+    const ALLOWED: u64 = 1024 * 1024;
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    for options in [&["--http1.1"][..], &["--http2", "-Z"]] {
+        let [few, many] = [500, 2500].map(|count| memory_of(&fixture, &files, count, options));
+        assert!(many < few + ALLOWED, "{options:?}: {few}, {many}");
+    }
 }

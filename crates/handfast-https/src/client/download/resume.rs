@@ -1,7 +1,7 @@
 //! A download that goes on where an earlier one stopped, if the file on the server is still the same; if not, from the start.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use http::header::{ACCEPT_ENCODING, IF_RANGE, RANGE};
@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode};
 
 use super::part::{lock, open_part_of, unusable};
 use super::version::{Evidence, KEPT_FROM_BYTES, Version, state_of, without_query};
-use super::{Begun, Download, Existing, buffered, check_writable};
+use super::writer::Writer;
+use super::{Begun, Download, Existing, check_writable};
 use crate::client::completeness::Framing;
 use crate::client::content_range::ContentRange;
 use crate::client::error::{Error, Truncation};
@@ -182,7 +183,7 @@ impl Download {
         if !is_special {
             if self.part.is_none() {
                 let (file, part) = open_part_of(&self.target)?;
-                self.file = buffered(file);
+                self.file = Writer::new(file);
                 self.part = Some(part);
             }
             if self.found > 0 {
@@ -195,6 +196,11 @@ impl Download {
                 self.keep_state(&now)?;
             }
             self.version = Some(now);
+            if let Some(length) = response.framing().expected()
+                && !response.is_decoded()
+            {
+                self.reserve(length)?;
+            }
         }
         Ok(match self.found {
             0 => Begun::FromStart,
@@ -221,20 +227,28 @@ impl Download {
             self.version = Some(version);
         }
         let held = self.held;
-        let file = self.file.get_mut();
-        let placed = file
-            .set_len(held)
-            .and_then(|()| file.seek(SeekFrom::Start(held)));
+        let placed = self.file.go_on_at(held);
         placed.map_err(|error| unusable(self.path(), "write", error))?;
         self.written = held;
         self.total = Some(total);
-        Ok(())
+        self.reserve(total)
+    }
+
+    /// Makes room on the disk for the whole file. If there is none, nothing is left of a download of which nothing had come.
+    fn reserve(&mut self, total: u64) -> Result<(), Error> {
+        self.file.reserve(total).map_err(|error| {
+            let part = self.path();
+            if self.held == 0 {
+                let _ = fs::remove_file(part);
+                let _ = fs::remove_file(state_of(part));
+            }
+            unusable(part, "reserve disk space for", error)
+        })
     }
 
     /// Empties the part. The state goes afterwards: an empty part needs none, and another version's must not stay.
     pub(super) fn empty(&mut self) -> Result<(), Error> {
-        let file = self.file.get_mut();
-        let emptied = file.set_len(0).and_then(|()| file.rewind());
+        let emptied = self.file.go_on_at(0);
         emptied.map_err(|error| unusable(self.path(), "write", error))?;
         match self
             .part
