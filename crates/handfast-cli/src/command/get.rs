@@ -344,8 +344,15 @@ impl Section<'_> {
                     meter: &Meter::default(),
                     turn: turns.map(|turns| (turns, number)),
                 };
-                let fetched =
-                    fetch_with_retries(self.args, &opened.client, &job, &part, telling).await;
+                // It takes 24 KB, and would be copied each time that the future around it is moved.
+                let fetching = Box::pin(fetch_with_retries(
+                    self.args,
+                    &opened.client,
+                    &job,
+                    &part,
+                    telling,
+                ));
+                let fetched = fetching.await;
                 parts.remove(&part);
                 fetched
             }

@@ -1,7 +1,6 @@
 //! The arguments, and the requests that result from them.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
 use std::iter;
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use super::ranges::RangeArgs;
 use super::receiving::ReceivingArgs;
 use super::retry::RetryArgs;
 use super::show::ShowArgs;
+use super::sink::is_stdout_terminal;
 use super::urls::{ProtocolArgs, UrlArgs};
 use crate::failure::Failure;
 use crate::proxy_args::ProxyArgs;
@@ -135,7 +135,7 @@ impl Job {
     pub(super) fn shown_name(&self) -> Option<String> {
         let name = match &self.target {
             Target::File(place) => place.shown_name(),
-            Target::Stdout if io::stdout().is_terminal() => return None,
+            Target::Stdout if is_stdout_terminal() => return None,
             Target::Stdout => None,
         };
         Some(name.unwrap_or_else(|| self.request.url().trim_start_matches("https://").to_owned()))

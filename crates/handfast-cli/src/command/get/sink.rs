@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Download, Error, Response, Whole};
@@ -183,7 +184,7 @@ impl Screen {
     fn new(deadline: Option<Deadline>) -> Self {
         Self {
             deadline,
-            is_terminal: io::stdout().is_terminal(),
+            is_terminal: is_stdout_terminal(),
             out: out(),
             mid_line: false,
             is_spent: false,
@@ -239,12 +240,25 @@ impl Screen {
     }
 }
 
+/// Whether standard output is a terminal. Asked once, not for each of many URLs.
+pub(super) fn is_stdout_terminal() -> bool {
+    static IS_TERMINAL: OnceLock<bool> = OnceLock::new();
+    *IS_TERMINAL.get_or_init(|| io::stdout().is_terminal())
+}
+
 /// Standard output without `io::Stdout`, which would search every piece for the last line end, and write the rest
 /// separately.
 pub(super) fn out() -> Box<dyn Write> {
     #[cfg(unix)]
-    if let Ok(own) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {
-        return Box::new(std::fs::File::from(own));
+    {
+        static OWN: OnceLock<Option<std::fs::File>> = OnceLock::new();
+        let own = OWN.get_or_init(|| {
+            let own = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+            own.ok().map(std::fs::File::from)
+        });
+        if let Some(own) = own {
+            return Box::new(own);
+        }
     }
     Box::new(io::stdout())
 }
