@@ -172,7 +172,7 @@ impl Download {
         self.modified = Some(time);
     }
 
-    /// Writes the next bytes.
+    /// Writes the next bytes. Those that come fast are gathered, and written in large pieces.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -182,6 +182,16 @@ impl Download {
             .map_err(|error| unusable(self.path(), "write", error))?;
         self.written = self.written.saturating_add(bytes.len() as u64);
         Ok(())
+    }
+
+    /// Writes what is gathered to the file: for when no more arrives at the moment. At the end it is written anyway.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.file
+            .flush()
+            .map_err(|error| unusable(self.path(), "write", error))
     }
 
     /// Where the bytes are now.
@@ -227,9 +237,7 @@ impl Download {
     /// # Errors
     /// [`Error::File`] when it cannot be written out or renamed: then it keeps the name that ends in `.part`.
     pub fn complete(mut self, _proof: &Whole) -> Result<PathBuf, Error> {
-        self.file
-            .flush()
-            .map_err(|error| unusable(self.path(), "write", error))?;
+        self.flush()?;
         self.check_total()?;
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {

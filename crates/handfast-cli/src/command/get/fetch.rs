@@ -1,8 +1,11 @@
 //! One URL: requested, tried again where that was asked for, and its response written to where it goes.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use handfast_https::client::{Begun, Client, Error, Response};
@@ -333,14 +336,15 @@ async fn copy(
     digests: &mut Digests,
     telling: Telling<'_>,
 ) -> Result<Written, Error> {
-    let stopped = response
-        .lend(|piece| {
+    let shared = RefCell::new(&mut *sink);
+    let stopped = {
+        let mut lending = pin!(response.lend(|piece| {
             telling.show.received(piece, telling.meter);
             digests.update(piece);
             let written = match &mut page {
-                None => sink.write(piece),
+                None => shared.borrow_mut().write(piece),
                 Some(page) => match page.render(piece) {
-                    Ok(text) => sink.write(&text),
+                    Ok(text) => shared.borrow_mut().write(&text),
                     Err(Binary) => return ControlFlow::Break(Ok(Written::All)),
                 },
             };
@@ -348,8 +352,17 @@ async fn copy(
                 Ok(Written::All) => ControlFlow::Continue(()),
                 stopped => ControlFlow::Break(stopped),
             }
+        }));
+        poll_fn(|cx| match lending.as_mut().poll(cx) {
+            // The file has what came as long as no more does: a stall may last, and the process be killed.
+            Poll::Pending => match shared.borrow_mut().flush() {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(error)),
+            },
+            done => done,
         })
-        .await;
+        .await
+    };
     match (stopped?, page) {
         (Some(stopped), _) => stopped,
         (None, Some(page)) => sink.write(&page.end()),

@@ -67,6 +67,14 @@ impl Sink {
         }
     }
 
+    /// No more arrives at the moment: what is gathered gets into the file.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Stdout(_) => Ok(()),
+            Self::File(download) => download.flush(),
+        }
+    }
+
     /// What goes to stdout goes there by this way.
     pub(super) fn through(&mut self, out: impl Write + 'static) {
         if let Self::Stdout(screen) = self {

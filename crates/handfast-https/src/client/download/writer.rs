@@ -128,7 +128,9 @@ impl Writer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 failed => {
                     self.is_broken = true;
-                    return Err(failed.err().unwrap_or(io::ErrorKind::WriteZero.into()));
+                    return Err(failed
+                        .err()
+                        .unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
                 }
             }
         }
