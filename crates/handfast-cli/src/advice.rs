@@ -50,7 +50,7 @@ const SERVERS: &[&str] = &["serve"];
 /// Commands that verify either.
 const BOTH: &[&str] = &["connect"];
 const PASSPHRASES: &[&str] = &["get", "connect", "inspect", "bench", "serve"];
-const PROXIED: &[&str] = &["get", "inspect"];
+const PROXIED: &[&str] = &["get", "inspect", "connect"];
 const CA: &[&str] = &["ca"];
 
 const fn row(id: &'static str, commands: &'static [&'static str], says: Says) -> Row {
@@ -301,6 +301,11 @@ const ROWS: &[Row] = &[
         "proxy-authentication-required",
         PROXIED,
         Says::If(proxy_takes_basic, "--proxy-user"),
+    ),
+    row(
+        "proxy-authentication-required",
+        &["get"],
+        Says::If(proxy_takes_digest, "--proxy-user, --proxy-digest"),
     ),
     row(
         "too-many-redirects",
@@ -648,6 +653,10 @@ fn could_do_without_proxy(failed: Failed<'_>) -> bool {
 
 fn proxy_takes_basic(failed: Failed<'_>) -> bool {
     proxy_problem(failed).is_some_and(ProxyProblem::takes_basic)
+}
+
+fn proxy_takes_digest(failed: Failed<'_>) -> bool {
+    proxy_problem(failed).is_some_and(ProxyProblem::takes_digest)
 }
 
 fn requires_http1(failed: Failed<'_>) -> bool {

@@ -49,6 +49,7 @@ exit_codes! {
     CA_FILE = 77: "The trusted certificates or revocation lists cannot be used.",
     PINNED_KEY = 90: "The server's public key is not a pinned one.",
     HTTP2_STREAM = 92: "The server reset the HTTP/2 stream.",
+    PROXY = 97: "The SOCKS proxy did not connect to the server.",
     // Beyond curl's, which has none for this.
     TRUST_STORE = 120: "A trust store could not be changed: `ca trust`, `ca untrust`.",
     INTERRUPTED = 130: "Interrupted (SIGINT).",

@@ -118,6 +118,7 @@ pub(crate) fn exit_code_of_dial(error: &handfast_dial::Error) -> u8 {
         Cause::Proxy(error) => match error.problem {
             ProxyProblem::NotResolved => code::RESOLVE_PROXY,
             ProxyProblem::Unreachable { .. } => code::CONNECT,
+            _ if error.is_of_socks() => code::PROXY,
             _ => code::RECEIVE,
         },
         Cause::LocalEnd { .. } => code::INTERFACE,

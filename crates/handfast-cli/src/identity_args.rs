@@ -33,7 +33,7 @@ const FORMATS: [&str; 3] = ["PEM", "DER", "P12"];
 
 /// A file of certificates, and the passphrase of a key in it or beside it.
 #[derive(Debug, Clone)]
-struct CertificateFile {
+pub(crate) struct CertificateFile {
     path: PathBuf,
     passphrase: Option<PassphraseSource>,
 }
@@ -49,8 +49,17 @@ impl IdentityArgs {
             path,
             passphrase: None,
         };
+        Self::of_certificate(cert.map(whole), key, pass)
+    }
+
+    /// The same; the passphrase may be with the name of the file.
+    pub(crate) fn of_certificate(
+        cert: Option<CertificateFile>,
+        key: Option<PathBuf>,
+        pass: Option<PassphraseSource>,
+    ) -> Self {
         Self {
-            cert: cert.map(whole).into_iter().collect(),
+            cert: cert.into_iter().collect(),
             key: key.into_iter().collect(),
             pass,
             cert_type: None,
@@ -107,7 +116,7 @@ impl IdentityArgs {
 
 /// `FILE` or `FILE:PASS`: a colon or backslash of the file's name has a backslash before it, as in curl, unless there is a
 /// file of the whole name.
-fn certificate_file() -> impl TypedValueParser<Value = CertificateFile> {
+pub(crate) fn certificate_file() -> impl TypedValueParser<Value = CertificateFile> {
     OsStringValueParser::new().map(|text: OsString| {
         let split = match text.to_str() {
             Some(text) if !Path::new(text).exists() => split(text),
@@ -150,7 +159,7 @@ fn split(text: &str) -> Option<(String, Zeroizing<String>)> {
 }
 
 /// curl's `--pass` is the passphrase itself.
-fn source_or_text(text: &str) -> Result<PassphraseSource, String> {
+pub(crate) fn source_or_text(text: &str) -> Result<PassphraseSource, String> {
     let source = text.parse();
     Ok(source.unwrap_or_else(|_| PassphraseSource::Text(Zeroizing::new(text.to_owned()))))
 }

@@ -89,6 +89,25 @@ pub(crate) fn lists_of(files: &[PathBuf], expired: CrlExpired) -> Result<Revocat
 }
 
 impl VerifyArgs {
+    /// Of another peer than the server, with options of its own for these.
+    pub(crate) fn of_other(
+        (cacert, capath): (Vec<PathBuf>, Vec<PathBuf>),
+        pinnedpubkey: Option<String>,
+        crl: Vec<PathBuf>,
+    ) -> Self {
+        Self {
+            cacert,
+            capath,
+            add_cacert: Vec::new(),
+            only_cacert: false,
+            pin: Vec::new(),
+            pinnedpubkey,
+            crl,
+            crl_expired: CrlExpired::default(),
+            depth: None,
+        }
+    }
+
     /// The anchors: those of `--cacert` and `--capath`, else the platform's and the local authority's; and those added.
     pub(crate) fn anchors(&self) -> Result<TrustAnchors, Failure> {
         let mut anchors = match self.replaces_the_store() {

@@ -123,9 +123,15 @@ impl Dialer {
         self
     }
 
+    /// Reaches servers through this proxy, or without any.
+    pub fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
+    }
+
     /// Connects to this address for this host and port; the host `*` is every host without a fixed address
     /// of its own. May be called repeatedly, also for the same host. Applies also to servers behind a proxy that takes
-    /// addresses ([`ProxyProtocol::Socks5`]).
+    /// addresses ([`ProxyProtocol::Socks5`], [`ProxyProtocol::Socks4`]).
     pub fn fixed(mut self, host: &str, port: u16, address: IpAddr) -> Self {
         let key = (host.to_ascii_lowercase(), port);
         self.fixed.entry(key).or_default().push(address);
@@ -169,6 +175,15 @@ impl Dialer {
         self.proxy = None;
         self.instead = Vec::new();
         self
+    }
+
+    /// The same, to connect to this proxy itself: directly, or through the one before it.
+    pub fn to_proxy(self, proxy: &Proxy) -> Self {
+        let dialer = self.directly();
+        match proxy.before() {
+            Some(first) => dialer.through(first.clone().bypassing("")),
+            None => dialer,
+        }
     }
 
     /// Where connections to this host and port lead ([`instead`](Self::instead)).
@@ -216,16 +231,53 @@ impl Dialer {
         };
         let target = proxy.target(host, port);
         refuse_tls(proxy, &target)?;
-        let mut dialled = self
-            .dial_directly(proxy.host(), proxy.port(), observe)
-            .map_err(|error| error.of_proxy(&target))?;
+        let mut answers = 0;
+        let (dialled, began) = loop {
+            let mut dialled = self
+                .dial_proxy(proxy, observe)
+                .map_err(|error| error.of_proxy(&target))?;
+            let began = Instant::now();
+            let address = match proxy.takes_address() {
+                true => proxy.choose(&self.addresses(host, port)?),
+                false => None,
+            };
+            let server = (host, port);
+            let asked = proxy.tunnel_to(&mut dialled.channel, server, address, self.connect_max);
+            match asked {
+                Ok(()) => break (dialled, began),
+                Err(error) if proxy.is_answering_error(&error, &mut answers) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        observe(&Progress::Proxied {
+            proxy: &target.proxy,
+            server: &target.authority(),
+            took: began.elapsed(),
+        });
+        Ok(dialled)
+    }
+
+    /// A channel to this proxy itself, through the one before it if there is one.
+    fn dial_proxy(
+        &self,
+        proxy: &Proxy,
+        observe: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Dialled<TcpStream>, Error> {
+        let (host, port) = (proxy.host(), proxy.port());
+        let Some(first) = proxy.before() else {
+            return self.dial_directly(host, port, observe);
+        };
+        let target = first.target(host, port);
+        refuse_tls(first, &target)?;
+        let dialled = self.dial_directly(first.host(), first.port(), observe);
+        let mut dialled = dialled.map_err(|error| error.of_proxy(&target))?;
         let began = Instant::now();
-        let address = match proxy.takes_address() {
-            true => self.addresses(host, port)?.first().copied(),
+        let address = match first.takes_address() {
+            true => first.choose(&self.addresses(host, port)?),
             false => None,
         };
-        let server = (host, port);
-        proxy.tunnel_to(&mut dialled.channel, server, address, self.connect_max)?;
+        let limit = self.connect_max;
+        first.tunnel_to(&mut dialled.channel, (host, port), address, limit)?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,
             server: &target.authority(),
@@ -326,17 +378,56 @@ impl Dialer {
         };
         let target = proxy.target(host, port);
         refuse_tls(proxy, &target)?;
-        let mut dialled = self
-            .dial_directly_async(proxy.host(), proxy.port(), &mut observe)
-            .await
-            .map_err(|error| error.of_proxy(&target))?;
+        let mut answers = 0;
+        let (dialled, began) = loop {
+            let mut dialled = self
+                .dial_proxy_async(proxy, &mut observe)
+                .await
+                .map_err(|error| error.of_proxy(&target))?;
+            let began = Instant::now();
+            let address = match proxy.takes_address() {
+                true => proxy.choose(&self.addresses_async(host, port).await?),
+                false => None,
+            };
+            let (channel, limit) = (&mut dialled.channel, self.connect_max);
+            let asking = proxy.tunnel_to_async(channel, (host, port), address, limit);
+            match asking.await {
+                Ok(()) => break (dialled, began),
+                Err(error) if proxy.is_answering_error(&error, &mut answers) => {}
+                Err(error) => return Err(error),
+            }
+        };
+        observe(&Progress::Proxied {
+            proxy: &target.proxy,
+            server: &target.authority(),
+            took: began.elapsed(),
+        });
+        Ok(dialled)
+    }
+
+    /// A channel to this proxy itself, through the one before it if there is one.
+    async fn dial_proxy_async(
+        &self,
+        proxy: &Proxy,
+        observe: &mut impl FnMut(&Progress<'_>),
+    ) -> Result<Dialled<tokio::net::TcpStream>, Error> {
+        let (host, port) = (proxy.host(), proxy.port());
+        let Some(first) = proxy.before() else {
+            return self.dial_directly_async(host, port, observe).await;
+        };
+        let target = first.target(host, port);
+        refuse_tls(first, &target)?;
+        let dialled = self
+            .dial_directly_async(first.host(), first.port(), observe)
+            .await;
+        let mut dialled = dialled.map_err(|error| error.of_proxy(&target))?;
         let began = Instant::now();
-        let address = match proxy.takes_address() {
-            true => self.addresses_async(host, port).await?.first().copied(),
+        let address = match first.takes_address() {
+            true => first.choose(&self.addresses_async(host, port).await?),
             false => None,
         };
-        let server = (host, port);
-        let asking = proxy.tunnel_to_async(&mut dialled.channel, server, address, self.connect_max);
+        let limit = self.connect_max;
+        let asking = first.tunnel_to_async(&mut dialled.channel, (host, port), address, limit);
         asking.await?;
         observe(&Progress::Proxied {
             proxy: &target.proxy,

@@ -139,6 +139,7 @@ fn networks() -> Vec<Row> {
             "proxy-authentication-required",
             proxy(ProxyProblem::AuthenticationRequired {
                 schemes: vec!["Basic".to_owned(), "Negotiate".to_owned()],
+                challenges: Vec::new(),
                 was_sent: false,
             }),
         ),
@@ -146,7 +147,16 @@ fn networks() -> Vec<Row> {
             "proxy-authentication-required.sent",
             proxy(ProxyProblem::AuthenticationRequired {
                 schemes: vec!["Negotiate".to_owned()],
+                challenges: Vec::new(),
                 was_sent: true,
+            }),
+        ),
+        (
+            "proxy-authentication-required.digest",
+            proxy(ProxyProblem::AuthenticationRequired {
+                schemes: vec!["Digest".to_owned()],
+                challenges: Vec::new(),
+                was_sent: false,
             }),
         ),
         (
@@ -168,6 +178,17 @@ fn networks() -> Vec<Row> {
         (
             "proxy-request-too-long",
             proxy(ProxyProblem::TooLong { what: "password" }),
+        ),
+        (
+            "proxy-refused.socks4",
+            proxy(ProxyProblem::SocksRefused { reply: 91 }),
+        ),
+        ("proxy-needs-ipv4", proxy(ProxyProblem::NeedsIpv4)),
+        (
+            "proxy-not-socks.other-version",
+            proxy(ProxyProblem::NotSocks {
+                first_bytes: vec![5, 0xff],
+            }),
         ),
         (
             "proxy-not-socks",

@@ -9,6 +9,7 @@ use handfast::{Phase, Timeouts};
 use handfast_dial::proxy::{Credentials, Proxy, ProxyProblem};
 use handfast_dial::{Cause, Dialer, Error, Progress};
 use handfast_testbed::launch::{Microsocks, Tinyproxy, free_address};
+use handfast_testbed::proxies::Dante;
 
 /// A server that greets each client.
 fn greeter() -> SocketAddr {
@@ -115,6 +116,67 @@ fn a_socks5_proxy_leads_to_the_server_by_name_and_by_address() {
     assert_eq!(here.phase(), Phase::Resolve);
     let there = failure(&dialer("socks5h", proxy.address()), "nowhere.invalid", 443);
     assert_eq!(problem(&there).id(), "proxy-refused");
+}
+
+/// A SOCKS4a proxy that connects to this machine, whatever the name, and keeps what it was asked for.
+fn socks4a() -> (SocketAddr, std::sync::mpsc::Receiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let mut asked = vec![0; 8];
+            socket.read_exact(&mut asked).unwrap();
+            let mut byte = [0];
+            while asked[8..].iter().filter(|byte| **byte == 0).count() < 2 {
+                socket.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            let port = u16::from_be_bytes([asked[2], asked[3]]);
+            let _ = sender.send(asked);
+            let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)) else {
+                let _ = socket.write_all(b"\x00\x5b\x00\x00\x00\x00\x00\x00");
+                continue;
+            };
+            let _ = socket.write_all(b"\x00\x5a\x00\x00\x00\x00\x00\x00");
+            let _ = std::io::copy(&mut server, &mut socket);
+        }
+    });
+    (address, receiver)
+}
+
+#[test]
+fn a_socks4_proxy_leads_to_the_server_by_name_and_by_address() {
+    let (proxy, requests) = socks4a();
+    let port = greeter().port();
+    leads_to_the_server(&dialer("socks4a", proxy), port);
+    let [high, low] = port.to_be_bytes();
+    let expected = [&[4, 1, high, low, 0, 0, 0, 1, 0], &b"localhost\0"[..]].concat();
+    assert_eq!(requests.recv().unwrap(), expected);
+    let unused = free_address().port();
+    let refused = failure(&dialer("socks4a", proxy), "localhost", unused);
+    assert_eq!(problem(&refused), &ProxyProblem::SocksRefused { reply: 91 });
+    let v6 = failure(&dialer("socks4a", proxy), "::1", 443);
+    assert_eq!(problem(&v6), &ProxyProblem::NeedsIpv4);
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(dante) = Dante::launch(directory.path()) {
+        leads_to_the_server(&dialer("socks4", dante.address()), port);
+        leads_to_the_server(&dialer("socks5h", dante.address()), port);
+    }
+}
+
+#[test]
+fn a_proxy_is_reached_through_another() {
+    let (Some(first), Some(second)) = (Microsocks::launch(None), Microsocks::launch(None)) else {
+        return;
+    };
+    let by = |address| Proxy::parse(&format!("socks5h://{address}")).unwrap();
+    let both = Dialer::new().through(by(second.address()).after(by(first.address())));
+    leads_to_the_server(&both, greeter().port());
+    let nowhere = by(second.address()).after(by(free_address()));
+    let error = failure(&Dialer::new().through(nowhere), "localhost", 443);
+    assert_eq!(problem(&error).id(), "proxy-unreachable");
 }
 
 #[test]

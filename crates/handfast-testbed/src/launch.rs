@@ -485,7 +485,7 @@ impl Microsocks {
 }
 
 /// Starts a server that needs its port as an argument, with another free port until it listens.
-fn on_a_free_port(start: impl Fn(u16) -> Running) -> (Running, SocketAddr) {
+pub(crate) fn on_a_free_port(mut start: impl FnMut(u16) -> Running) -> (Running, SocketAddr) {
     let mut complaints = String::new();
     for _ in 0..PORTS_TRIED {
         let address = free_address();

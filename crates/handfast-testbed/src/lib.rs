@@ -10,5 +10,6 @@ pub mod misbehaving;
 pub mod ocsp;
 pub mod peers;
 pub mod pki;
+pub mod proxies;
 pub mod skipped;
 pub mod tangle;

@@ -171,6 +171,7 @@ const PAGES: &[(&str, &str)] = pages![
     "protocol-violation",
     "proxy-authentication-required",
     "proxy-ended",
+    "proxy-needs-ipv4",
     "proxy-needs-tls",
     "proxy-not-http",
     "proxy-not-resolved",

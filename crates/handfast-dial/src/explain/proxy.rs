@@ -32,6 +32,9 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
             ProxyProblem::SocksRefused { reply: 3..=6 } => {
                 "check the server's name and port: the proxy could not reach it"
             }
+            ProxyProblem::SocksRefused { reply: 91 } => {
+                "check the server's name and port: the proxy could not reach it, or its rules forbid it"
+            }
             ProxyProblem::SocksRefused { reply: 8 } => {
                 "let the proxy resolve the name: write it as socks5h://"
             }
@@ -39,11 +42,17 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
                 "give a proxy that is reached without TLS: http://, socks5:// or socks5h://"
             }
             ProxyProblem::TooLong { .. } => "use a shorter one",
+            ProxyProblem::NeedsIpv4 => "use a SOCKS5 proxy: write it as socks5h://",
             ProxyProblem::NotSocks { first_bytes } if first_bytes.starts_with(b"HTTP/") => {
                 "it is an HTTP proxy: write it as http://"
             }
+            ProxyProblem::NotSocks { first_bytes }
+                if matches!(first_bytes.first(), Some(4 | 5)) =>
+            {
+                "it speaks the other version of SOCKS: write it as socks4a:// or socks5h://"
+            }
             ProxyProblem::NotSocks { .. } => {
-                "check the proxy's address and port: it must be a SOCKS5 proxy"
+                "check the proxy's address and port: it must be a SOCKS proxy"
             }
             ProxyProblem::Refused {
                 status: 502..=504, ..
@@ -55,9 +64,11 @@ pub(super) fn fix(error: &ProxyError) -> Option<String> {
         };
         return Some(text.to_owned());
     };
-    Some(match error.problem.takes_basic() {
-        true => "give a user name and password for the proxy".to_owned(),
-        false => "none of its authentication methods is supported: ask the proxy's administrator for Basic authentication"
+    let (basic, digest) = (error.problem.takes_basic(), error.problem.takes_digest());
+    Some(match (basic, digest) {
+        (true, _) => "give a user name and password for the proxy".to_owned(),
+        (_, true) => "give a user name and password for the proxy, to be sent as a digest".to_owned(),
+        _ => "none of its authentication methods is supported: ask the proxy's administrator for Basic authentication"
             .to_owned(),
     })
 }

@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use handfast::escape_control;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
+use super::authenticate::Authenticate;
 use super::credentials::Credentials;
+use super::problem::ProxyProblem;
 use super::target::Target;
+use crate::error::{Cause, Error};
 
 /// The default port, as in curl.
 const DEFAULT_PORT: u16 = 1080;
@@ -27,6 +32,10 @@ pub enum ProxyProtocol {
     Socks5,
     /// SOCKS5 to a name, which the proxy resolves.
     Socks5h,
+    /// SOCKS4 to an IPv4 address: the server's name is resolved here.
+    Socks4,
+    /// SOCKS4 to a name, which the proxy resolves (SOCKS4a).
+    Socks4a,
 }
 
 /// A proxy that connects to servers on request.
@@ -44,13 +53,16 @@ pub struct Proxy {
     host: String,
     port: u16,
     credentials: Option<Credentials>,
+    authenticator: Option<Arc<dyn Authenticate>>,
     /// Further lines of the head of a CONNECT request.
     fields: Vec<(String, String)>,
     bypass: Vec<String>,
+    /// Another proxy, which this one is reached through.
+    before: Option<Box<Self>>,
 }
 
 impl Proxy {
-    /// Parses `[http://|https://|socks5://|socks5h://][USER[:PASSWORD]@]HOST[:PORT]`; the default port is 443 for
+    /// Parses `[http://|https://|socks5://|socks5h://|socks4://|socks4a://][USER[:PASSWORD]@]HOST[:PORT]`; the default port is 443 for
     /// `https`, else 1080, as in curl.
     ///
     /// # Errors
@@ -67,9 +79,13 @@ impl Proxy {
             "https" => ProxyProtocol::Https,
             "socks5" => ProxyProtocol::Socks5,
             "socks5h" => ProxyProtocol::Socks5h,
+            "socks4" => ProxyProtocol::Socks4,
+            "socks4a" => ProxyProtocol::Socks4a,
+            // As in curl.
+            "socks" => ProxyProtocol::Socks4,
             _ => {
                 return Err(format!(
-                    "{} proxies are not supported: give http://HOST:PORT or socks5h://HOST:PORT",
+                    "there are no {} proxies: give http://HOST:PORT or socks5h://HOST:PORT",
                     escape_control(scheme)
                 ));
             }
@@ -101,8 +117,10 @@ impl Proxy {
                 _ => DEFAULT_PORT,
             }),
             credentials,
+            authenticator: None,
             fields: Vec::new(),
             bypass: Vec::new(),
+            before: None,
         })
     }
 
@@ -113,8 +131,43 @@ impl Proxy {
         self
     }
 
+    /// Answers the challenges of the proxy by this, in place of sending the credentials. Without effect for SOCKS.
+    #[must_use]
+    pub fn with_authenticator(mut self, authenticator: Arc<dyn Authenticate>) -> Self {
+        self.authenticator = Some(authenticator);
+        self
+    }
+
+    /// The value of `Proxy-Authorization` for a request with this method and target, if there is one.
+    pub fn authorization(&self, method: &str, target: &str) -> Option<Zeroizing<String>> {
+        if let Some(authenticator) = &self.authenticator {
+            return authenticator.field(method, target);
+        }
+        self.credentials.as_ref().map(Credentials::to_basic)
+    }
+
+    /// Takes the `Proxy-Authenticate` fields of a 407: is the request to be sent again, over another connection? `answers`
+    /// counts how often that was so.
+    pub fn is_answering(&self, challenges: &[String], answers: &mut u32) -> bool {
+        let authenticator = self.authenticator.as_ref();
+        authenticator.is_some_and(|it| it.challenged(challenges, answers))
+    }
+
+    /// As [`is_answering`](Self::is_answering), for a failed request for a tunnel.
+    pub fn is_answering_error(&self, error: &Error, answers: &mut u32) -> bool {
+        match error.cause() {
+            Cause::Proxy(error) => match &error.problem {
+                ProxyProblem::AuthenticationRequired { challenges, .. } => {
+                    self.is_answering(challenges, answers)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Sends this header field with CONNECT, to the proxy and not to servers. Nothing that could end the line is sent. Without
-    /// effect for SOCKS5.
+    /// effect for SOCKS.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         let clean = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
@@ -122,7 +175,20 @@ impl Proxy {
         self
     }
 
-    pub(super) fn fields(&self) -> &[(String, String)] {
+    /// Reaches this proxy through another one, whose own list of hosts that bypass it does not count.
+    #[must_use]
+    pub fn after(mut self, first: Self) -> Self {
+        self.before = Some(Box::new(first));
+        self
+    }
+
+    /// The proxy that this one is reached through.
+    pub fn before(&self) -> Option<&Self> {
+        self.before.as_deref()
+    }
+
+    /// The header fields that are sent to it.
+    pub fn fields(&self) -> &[(String, String)] {
         &self.fields
     }
 
@@ -233,7 +299,9 @@ mod tests {
             ("127.0.0.1:1", Some("127.0.0.1:1")),
             ("socks5://proxy", Some("proxy:1080")),
             ("SOCKS5H://u:p@[::1]:9050", Some("[::1]:9050")),
-            ("socks4://proxy:1080", None),
+            ("socks4://proxy:1080", Some("proxy:1080")),
+            ("socks4a://al@proxy", Some("proxy:1080")),
+            ("ftp://proxy:1080", None),
             ("https://proxy", Some("proxy:443")),
             ("https://proxy:3129", Some("proxy:3129")),
             ("http://", None),

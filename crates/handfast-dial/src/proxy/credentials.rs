@@ -21,18 +21,27 @@ impl Credentials {
         }
     }
 
-    pub(super) fn user(&self) -> &str {
+    /// The user name.
+    pub fn user(&self) -> &str {
         &self.user
     }
 
-    pub(super) fn password(&self) -> &str {
+    /// The password.
+    pub fn password(&self) -> &str {
         &self.password
     }
 
-    /// Both, encoded for HTTP Basic authentication.
+    /// Both, as HTTP's Basic authentication sends them.
     pub(super) fn to_basic(&self) -> Zeroizing<String> {
+        const SCHEME: &str = "Basic ";
         let pair = Zeroizing::new(format!("{}:{}", *self.user, *self.password));
-        Zeroizing::new(Base64::encode_string(pair.as_bytes()))
+        let encoded = Zeroizing::new(Base64::encode_string(pair.as_bytes()));
+        // Growing would leave copies of the password behind.
+        let length = SCHEME.len() + encoded.len();
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(SCHEME);
+        text.push_str(&encoded);
+        text
     }
 }
 

@@ -18,7 +18,7 @@ const BODY_BYTES_MAX: usize = 512;
 /// How much of a response that is not HTTP is kept as evidence.
 const FIRST_BYTES_MAX: usize = 256;
 
-const AUTHORIZATION: &[u8] = b"Proxy-Authorization: Basic ";
+const AUTHORIZATION: &[u8] = b"Proxy-Authorization: ";
 
 /// One CONNECT without I/O.
 ///
@@ -49,7 +49,7 @@ impl fmt::Debug for ConnectDialogue {
 struct Answer {
     status: u16,
     reason: String,
-    schemes: Vec<String>,
+    challenges: Vec<String>,
     /// How many bytes of body to wait for.
     body_wanted: usize,
 }
@@ -57,13 +57,14 @@ struct Answer {
 impl ConnectDialogue {
     /// Starts the dialogue.
     pub fn new(target: Target, credentials: Option<&Credentials>) -> Self {
-        Self::with_fields(target, credentials, &[])
+        let basic = credentials.map(Credentials::to_basic);
+        Self::with_fields(target, basic.as_ref(), &[])
     }
 
     /// With these header fields, which must not have a character that ends a line.
     pub(super) fn with_fields(
         target: Target,
-        credentials: Option<&Credentials>,
+        authorization: Option<&Zeroizing<String>>,
         fields: &[(String, String)],
     ) -> Self {
         // Other characters could end the line early and inject a request.
@@ -76,12 +77,11 @@ impl ConnectDialogue {
         for (name, value) in fields {
             head.extend([name, ": ", value, "\r\n"]);
         }
-        let basic = credentials.map(Credentials::to_basic);
-        let parts: &[&[u8]] = match &basic {
-            Some(basic) => &[
+        let parts: &[&[u8]] = match authorization {
+            Some(value) => &[
                 head.as_bytes(),
                 AUTHORIZATION,
-                basic.as_bytes(),
+                value.as_bytes(),
                 b"\r\n\r\n",
             ],
             None => &[head.as_bytes(), b"\r\n"],
@@ -94,7 +94,7 @@ impl ConnectDialogue {
         }
         Self {
             target,
-            had_credentials: credentials.is_some(),
+            had_credentials: authorization.is_some(),
             outgoing,
             head: Vec::new(),
             answer: None,
@@ -205,7 +205,8 @@ impl ConnectDialogue {
         self.error(match answer.status {
             // 407; some proxies wrongly send 401.
             401 | 407 => ProxyProblem::AuthenticationRequired {
-                schemes: answer.schemes,
+                schemes: answer.schemes(),
+                challenges: answer.challenges,
                 was_sent: self.had_credentials,
             },
             status => ProxyProblem::Refused {
@@ -242,7 +243,7 @@ impl Answer {
             .parse()
             .ok()?;
         let reason = words.next().unwrap_or_default().trim().to_owned();
-        let mut schemes = Vec::new();
+        let mut challenges = Vec::new();
         let mut body_wanted = BODY_BYTES_MAX;
         for line in lines {
             let Some((name, value)) = line.split_once(':') else {
@@ -252,7 +253,7 @@ impl Answer {
             if name.eq_ignore_ascii_case("proxy-authenticate")
                 || name.eq_ignore_ascii_case("www-authenticate")
             {
-                schemes.extend(value.split_whitespace().next().map(str::to_owned));
+                challenges.push(value.to_owned());
             } else if name.eq_ignore_ascii_case("content-length")
                 && let Ok(length) = value.parse::<usize>()
             {
@@ -262,9 +263,15 @@ impl Answer {
         Some(Self {
             status,
             reason,
-            schemes,
+            challenges,
             body_wanted,
         })
+    }
+
+    fn schemes(&self) -> Vec<String> {
+        let words = self.challenges.iter();
+        let words = words.filter_map(|value| value.split_whitespace().next());
+        words.map(str::to_owned).collect()
     }
 
     fn is_success(&self) -> bool {
@@ -317,10 +324,12 @@ mod tests {
             reason: reason.to_owned(),
             body: body.as_bytes().to_vec(),
         };
-        let required = |schemes: &[&str]| ProxyProblem::AuthenticationRequired {
-            schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
-            was_sent: false,
-        };
+        let required =
+            |schemes: &[&str], challenges: &[&str]| ProxyProblem::AuthenticationRequired {
+                schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+                challenges: challenges.iter().map(|it| (*it).to_owned()).collect(),
+                was_sent: false,
+            };
         for (answer, expected) in [
             ("HTTP/1.1 200 OK\r\n\r\n", Ok(())),
             ("HTTP/1.0 200\n\n", Ok(())),
@@ -340,7 +349,10 @@ mod tests {
             (
                 "HTTP/1.1 407 Who?\r\nProxy-Authenticate: Basic realm=\"x\"\r\nproxy-authenticate: \
                  Negotiate\r\nContent-Length: 0\r\n\r\n",
-                Err(required(&["Basic", "Negotiate"])),
+                Err(required(
+                    &["Basic", "Negotiate"],
+                    &["Basic realm=\"x\"", "Negotiate"],
+                )),
             ),
             ("", Err(ProxyProblem::Ended)),
             ("HTTP/1.1 200 OK\r\n", Err(ProxyProblem::Ended)),

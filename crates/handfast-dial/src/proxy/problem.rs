@@ -31,6 +31,8 @@ pub enum ProxyProblem {
     AuthenticationRequired {
         /// The schemes that it accepts.
         schemes: Vec<String>,
+        /// Its challenges: `Proxy-Authenticate` (RFC 9110, section 11.7.1).
+        challenges: Vec<String>,
         /// Whether any were sent.
         was_sent: bool,
     },
@@ -43,17 +45,19 @@ pub enum ProxyProblem {
         /// How the body began, at most 512 bytes.
         body: Vec<u8>,
     },
-    /// It refused over SOCKS5.
+    /// It refused over SOCKS.
     SocksRefused {
-        /// Its reply (RFC 1928, section 6).
+        /// Its reply: of SOCKS5 (RFC 1928, section 6), or from 91 on of SOCKS4.
         reply: u8,
     },
-    /// A field is longer than the 255 bytes that SOCKS5 allows.
+    /// A field is longer than the 255 bytes that SOCKS allows, or has a NUL, which would end it.
     TooLong {
         /// "server's name", "user name" or "password".
         what: &'static str,
     },
-    /// Its reply is not SOCKS5.
+    /// The server has IPv6 addresses alone, which SOCKS4 cannot express.
+    NeedsIpv4,
+    /// Its reply is not SOCKS.
     NotSocks {
         /// What it sent, at most 256 bytes.
         first_bytes: Vec<u8>,
@@ -82,6 +86,17 @@ impl ProxyProblem {
         }
     }
 
+    /// Whether the proxy takes a user name and a password as a hash (RFC 7616).
+    pub fn takes_digest(&self) -> bool {
+        match self {
+            Self::AuthenticationRequired { schemes, .. } => {
+                let mut schemes = schemes.iter();
+                schemes.any(|scheme| scheme.eq_ignore_ascii_case("digest"))
+            }
+            _ => false,
+        }
+    }
+
     /// A stable id in kebab-case.
     pub fn id(&self) -> &'static str {
         match self {
@@ -90,11 +105,19 @@ impl ProxyProblem {
             Self::AuthenticationRequired { .. } => "proxy-authentication-required",
             Self::Refused { .. } | Self::SocksRefused { .. } => "proxy-refused",
             Self::TooLong { .. } => "proxy-request-too-long",
+            Self::NeedsIpv4 => "proxy-needs-ipv4",
             Self::NotSocks { .. } => "proxy-not-socks",
             Self::NotHttp { .. } => "proxy-not-http",
             Self::NeedsTls => "proxy-needs-tls",
             Self::Ended => "proxy-ended",
         }
+    }
+}
+
+impl ProxyError {
+    /// Whether the proxy was asked over SOCKS, not over HTTP.
+    pub fn is_of_socks(&self) -> bool {
+        self.target.is_socks
     }
 }
 
@@ -139,13 +162,19 @@ impl fmt::Display for ProxyError {
             ProxyProblem::TooLong { what } => {
                 write!(
                     f,
-                    "the {what} is longer than the 255 bytes that SOCKS5 allows"
+                    "the {what} is longer than the 255 bytes that SOCKS allows, or has a NUL"
+                )
+            }
+            ProxyProblem::NeedsIpv4 => {
+                write!(
+                    f,
+                    "{server} has no IPv4 address, and the SOCKS4 proxy {proxy} connects to no other"
                 )
             }
             ProxyProblem::NotSocks { .. } => {
                 write!(
                     f,
-                    "{proxy} does not speak SOCKS5, so it cannot be used as a proxy for {server}"
+                    "{proxy} does not speak SOCKS, so it cannot be used as a proxy for {server}"
                 )
             }
             ProxyProblem::NotHttp { .. } => {
@@ -172,7 +201,7 @@ impl fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
-/// The meaning of a reply (RFC 1928, section 6).
+/// The meaning of a reply (RFC 1928, section 6; those of SOCKS4).
 fn meaning(reply: u8) -> &'static str {
     match reply {
         1 => "general failure",
@@ -183,6 +212,9 @@ fn meaning(reply: u8) -> &'static str {
         6 => "TTL expired",
         7 => "command not supported",
         8 => "address type not supported",
+        91 => "rejected or failed",
+        92 => "it cannot reach an ident server here",
+        93 => "the ident server here names another user",
         _ => "unknown reply",
     }
 }

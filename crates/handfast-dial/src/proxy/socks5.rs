@@ -69,6 +69,7 @@ impl Socks5Dialogue {
         address: Option<SocketAddr>,
         credentials: Option<&Credentials>,
     ) -> Result<Self, ProxyError> {
+        let target = target.by_socks();
         let address =
             address.map_or_else(|| target.host.parse().ok(), |address| Some(address.ip()));
         let host = target.host.clone();
@@ -181,6 +182,7 @@ impl Socks5Dialogue {
             Awaited::Authentication if answer != 0 => {
                 return Err(self.error(ProxyProblem::AuthenticationRequired {
                     schemes: Vec::new(),
+                    challenges: Vec::new(),
                     was_sent: true,
                 }));
             }
@@ -212,6 +214,7 @@ impl Socks5Dialogue {
             (NO_ACCEPTABLE_METHOD, None) => {
                 return Err(self.error(ProxyProblem::AuthenticationRequired {
                     schemes: Vec::new(),
+                    challenges: Vec::new(),
                     was_sent: false,
                 }));
             }
@@ -220,6 +223,7 @@ impl Socks5Dialogue {
                     schemes: vec![
                         "neither no authentication nor user name and password".to_owned(),
                     ],
+                    challenges: Vec::new(),
                     was_sent: false,
                 }));
             }
@@ -396,6 +400,7 @@ mod tests {
         let required = |schemes: &[&str], was_sent| {
             Err(ProxyProblem::AuthenticationRequired {
                 schemes: schemes.iter().map(|scheme| (*scheme).to_owned()).collect(),
+                challenges: Vec::new(),
                 was_sent,
             })
         };

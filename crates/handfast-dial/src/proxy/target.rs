@@ -10,6 +10,7 @@ pub struct Target {
     pub host: String,
     /// The server's port.
     pub port: u16,
+    pub(super) is_socks: bool,
 }
 
 impl Target {
@@ -20,7 +21,14 @@ impl Target {
             proxy: proxy.into(),
             host: host.to_owned(),
             port,
+            is_socks: false,
         }
+    }
+
+    /// The proxy is asked over SOCKS, not over HTTP.
+    pub(super) fn by_socks(mut self) -> Self {
+        self.is_socks = true;
+        self
     }
 
     /// The server as `host:port`, an IPv6 address in brackets.

@@ -8,6 +8,7 @@ use handfast::{Channel, Phase};
 use super::choice::{Proxy, ProxyProtocol};
 use super::http::ConnectDialogue;
 use super::problem::ProxyError;
+use super::socks4::Socks4Dialogue;
 use super::socks5::Socks5Dialogue;
 use crate::dialogue::{self, Dialogue};
 use crate::error::{Cause, Error};
@@ -39,7 +40,8 @@ impl Proxy {
     ///
     /// # Errors
     /// [`Cause::Proxy`] for all errors of the proxy, and time-outs and errors of the
-    /// channel, all in [`Phase::Connect`]; with [`ProxyProtocol::Socks5`] the errors of [`resolve`].
+    /// channel, all in [`Phase::Connect`]; after a challenge that is answered
+    /// ([`is_answering_error`](Self::is_answering_error)), ask again over another channel; with protocols that take addresses the errors of [`resolve`].
     pub fn tunnel<C: Channel>(
         &self,
         channel: &mut C,
@@ -48,7 +50,7 @@ impl Proxy {
         limit: Option<Duration>,
     ) -> Result<(), Error> {
         let address = match self.takes_address() {
-            true => resolve(host, port, limit)?.first().copied(),
+            true => self.choose(&resolve(host, port, limit)?),
             false => None,
         };
         self.tunnel_to(channel, (host, port), address, limit)
@@ -65,12 +67,24 @@ impl Proxy {
         match self.begin(host, port, address)? {
             TunnelDialogue::Http(dialogue) => dialogue::run(dialogue, channel, limit),
             TunnelDialogue::Socks5(dialogue) => dialogue::run(dialogue, channel, limit),
+            TunnelDialogue::Socks4(dialogue) => dialogue::run(dialogue, channel, limit),
         }
     }
 
     /// Whether names of servers are resolved here.
     pub(crate) fn takes_address(&self) -> bool {
-        self.protocol() == ProxyProtocol::Socks5
+        matches!(
+            self.protocol(),
+            ProxyProtocol::Socks5 | ProxyProtocol::Socks4
+        )
+    }
+
+    /// The address of these that the proxy is given. SOCKS4 has IPv4 alone; where there is none, the dialogue says so.
+    pub(crate) fn choose(&self, addresses: &[SocketAddr]) -> Option<SocketAddr> {
+        let fits =
+            |address: &&SocketAddr| self.protocol() != ProxyProtocol::Socks4 || address.is_ipv4();
+        let fitting = addresses.iter().find(fits);
+        fitting.or_else(|| addresses.first()).copied()
     }
 
     /// As [`tunnel`](Self::tunnel), over a tokio channel.
@@ -91,7 +105,7 @@ impl Proxy {
         let address = match self.takes_address() {
             true => {
                 let found = crate::resolve::resolve_async(host, port, limit).await?;
-                found.first().copied()
+                self.choose(&found)
             }
             false => None,
         };
@@ -118,6 +132,9 @@ impl Proxy {
             TunnelDialogue::Socks5(dialogue) => {
                 crate::dialogue_async::run(dialogue, channel, limit).await
             }
+            TunnelDialogue::Socks4(dialogue) => {
+                crate::dialogue_async::run(dialogue, channel, limit).await
+            }
         }
     }
 
@@ -129,11 +146,20 @@ impl Proxy {
     ) -> Result<TunnelDialogue, Error> {
         let (target, credentials) = (self.target(host, port), self.credentials());
         Ok(match self.protocol() {
-            ProxyProtocol::Http | ProxyProtocol::Https => TunnelDialogue::Http(
-                ConnectDialogue::with_fields(target, credentials, self.fields()),
-            ),
+            ProxyProtocol::Http | ProxyProtocol::Https => {
+                let authorization = self.authorization("CONNECT", &target.authority());
+                let fields = self.fields();
+                TunnelDialogue::Http(ConnectDialogue::with_fields(
+                    target,
+                    authorization.as_ref(),
+                    fields,
+                ))
+            }
             ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
                 TunnelDialogue::Socks5(Socks5Dialogue::new(target, address, credentials)?)
+            }
+            ProxyProtocol::Socks4 | ProxyProtocol::Socks4a => {
+                TunnelDialogue::Socks4(Socks4Dialogue::new(target, address, credentials)?)
             }
         })
     }
@@ -142,6 +168,7 @@ impl Proxy {
 enum TunnelDialogue {
     Http(ConnectDialogue),
     Socks5(Socks5Dialogue),
+    Socks4(Socks4Dialogue),
 }
 
 macro_rules! dialogue_with_a_proxy {
@@ -177,6 +204,7 @@ macro_rules! dialogue_with_a_proxy {
 
 dialogue_with_a_proxy!(ConnectDialogue);
 dialogue_with_a_proxy!(Socks5Dialogue);
+dialogue_with_a_proxy!(Socks4Dialogue);
 
 impl From<ProxyError> for Error {
     fn from(error: ProxyError) -> Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use handfast::Ending;
+use handfast_dial::proxy::Proxy;
 use handfast_http::{h1, h2};
 use http::{HeaderMap, Method, StatusCode, Version};
 
@@ -89,6 +90,14 @@ impl Carrier {
     pub(super) fn of_http2(exchange: Exchange, facts: ConnectionFacts) -> Self {
         let over = Over::Http2(exchange);
         Self { facts, over }
+    }
+
+    /// The proxy that was given the request itself.
+    pub(super) fn forward(&self) -> Option<&Proxy> {
+        match &self.over {
+            Over::Http1(_, opened, _) => opened.forward(),
+            Over::Http2(_) => None,
+        }
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::digest as sha;
 use aws_lc_rs::rand;
 use base64ct::{Base64, Encoding as _};
+use handfast_dial::proxy::Authenticate;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use md5::{Digest as _, Md5};
@@ -34,7 +35,8 @@ struct Inner {
 
 /// The last challenge, and how often it was answered.
 struct State {
-    origin: Origin,
+    /// `None`: of a proxy.
+    origin: Option<Origin>,
     challenge: Challenge,
     count: u32,
 }
@@ -75,8 +77,21 @@ impl DigestCredentials {
         method: &Method,
         target: &str,
     ) -> Option<HeaderValue> {
+        let text = self.answer(Some(origin), method.as_str(), target)?;
+        let mut value = HeaderValue::try_from(text.as_str()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    fn answer(
+        &self,
+        origin: Option<&Origin>,
+        method: &str,
+        target: &str,
+    ) -> Option<Zeroizing<String>> {
         let mut state = self.state();
-        let state = state.as_mut().filter(|state| state.origin == *origin)?;
+        let is_same = |state: &&mut State| state.origin.as_ref() == origin;
+        let state = state.as_mut().filter(is_same)?;
         state.count = state.count.saturating_add(1);
         let mut random = [0; 16];
         rand::fill(&mut random).ok()?;
@@ -90,9 +105,7 @@ impl DigestCredentials {
                 digest.answer(&self.0, method, target, state.count, &client_nonce)
             }
         };
-        let mut value = HeaderValue::try_from(text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        Some(Zeroizing::new(text))
     }
 
     /// Takes what a response says of authentication: is the request to be sent again? `answers` counts how often it was
@@ -104,8 +117,8 @@ impl DigestCredentials {
         fields: &HeaderMap,
         answers: &mut u32,
     ) -> bool {
-        let mut state = self.state();
         if status != StatusCode::UNAUTHORIZED {
+            let mut state = self.state();
             if let Some(State {
                 challenge: Challenge::Digest(digest),
                 count,
@@ -117,12 +130,27 @@ impl DigestCredentials {
             }
             return false;
         }
-        let Some(challenge) = Challenge::best(fields, self.0.or_basic) else {
+        let texts = fields.get_all(WWW_AUTHENTICATE).iter();
+        let texts = texts.filter_map(|value| value.to_str().ok());
+        self.is_to_answer(Some(origin), texts, answers)
+    }
+
+    /// Takes challenges: are they to be answered?
+    fn is_to_answer<'t>(
+        &self,
+        origin: Option<&Origin>,
+        challenges: impl Iterator<Item = &'t str>,
+        answers: &mut u32,
+    ) -> bool {
+        let mut state = self.state();
+        let Some(challenge) = Challenge::best(challenges, self.0.or_basic) else {
             *state = None;
             return false;
         };
         let is_stale = matches!(&challenge, Challenge::Digest(digest) if digest.is_stale);
-        let was_known = state.as_ref().is_some_and(|state| state.origin == *origin);
+        let was_known = state
+            .as_ref()
+            .is_some_and(|state| state.origin.as_ref() == origin);
         let is_again = match was_known {
             // What was sent was an answer already: wrong, unless its nonce was too old.
             true => is_stale && *answers < ANSWERS_MAX,
@@ -130,7 +158,7 @@ impl DigestCredentials {
         };
         *answers += 1;
         *state = is_again.then(|| State {
-            origin: origin.clone(),
+            origin: origin.cloned(),
             challenge,
             count: 0,
         });
@@ -139,6 +167,17 @@ impl DigestCredentials {
 
     fn state(&self) -> MutexGuard<'_, Option<State>> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those of a proxy: each has credentials of its own.
+impl Authenticate for DigestCredentials {
+    fn field(&self, method: &str, target: &str) -> Option<Zeroizing<String>> {
+        self.answer(None, method, target)
+    }
+
+    fn challenged(&self, challenges: &[String], answers: &mut u32) -> bool {
+        self.is_to_answer(None, challenges.iter().map(String::as_str), answers)
     }
 }
 
@@ -157,12 +196,8 @@ enum Challenge {
 
 impl Challenge {
     /// The best of those of a response.
-    fn best(fields: &HeaderMap, or_basic: bool) -> Option<Self> {
-        let texts = fields.get_all(WWW_AUTHENTICATE).iter();
-        let all: Vec<_> = texts
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(parse)
-            .collect();
+    fn best<'t>(texts: impl Iterator<Item = &'t str>, or_basic: bool) -> Option<Self> {
+        let all: Vec<_> = texts.flat_map(parse).collect();
         let digests = all
             .iter()
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("digest"))
@@ -260,7 +295,7 @@ impl Digest {
     fn answer(
         &self,
         who: &Inner,
-        method: &Method,
+        method: &str,
         target: &str,
         count: u32,
         client_nonce: &str,
@@ -392,7 +427,7 @@ mod tests {
                  nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
             ));
             let client_nonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
-            let text = digest.answer(&who.0, &Method::GET, "/dir/index.html", 1, client_nonce);
+            let text = digest.answer(&who.0, "GET", "/dir/index.html", 1, client_nonce);
             assert!(
                 text.contains(&format!("response=\"{expected}\"")),
                 "{algorithm}: {text}"
@@ -404,7 +439,7 @@ mod tests {
     fn the_target_is_quoted_and_hashed_as_it_is_sent() {
         let who = DigestCredentials::new("u", "p");
         let digest = digest_of("Digest realm=r, nonce=n");
-        let text = digest.answer(&who.0, &Method::GET, "/?a\\b", 1, "");
+        let text = digest.answer(&who.0, "GET", "/?a\\b", 1, "");
         assert!(text.contains(", uri=\"/?a\\\\b\","), "{text}");
         let hash = |text: String| Hash::Md5.of(&text);
         let (secret, what) = (hash("u:r:p".into()), hash("GET:/?a\\b".into()));
@@ -431,16 +466,13 @@ mod tests {
             (&["Negotiate abc==, Basic realm=x"], None),
             (&["Digest realm=a"], None),
         ] {
-            let mut map = HeaderMap::new();
-            for field in fields {
-                map.append(WWW_AUTHENTICATE, HeaderValue::from_static(field));
-            }
-            let realm = match Challenge::best(&map, false) {
+            let texts = || fields.iter().copied();
+            let realm = match Challenge::best(texts(), false) {
                 Some(Challenge::Digest(digest)) => Some(digest.realm),
                 _ => None,
             };
             assert_eq!(realm.as_deref(), expected, "{fields:?}");
-            let basic = matches!(Challenge::best(&map, true), Some(Challenge::Basic));
+            let basic = matches!(Challenge::best(texts(), true), Some(Challenge::Basic));
             assert_eq!(basic, fields[0].starts_with("Negotiate"), "{fields:?}");
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use handfast::Report;
+use handfast_dial::proxy::Proxy;
 
 /// The connection of an exchange: which one, how it was made, who its peer is.
 #[derive(Debug, Clone)]
@@ -69,15 +70,22 @@ pub struct ExchangeTimes {
 #[derive(Debug)]
 pub(super) struct Opened {
     facts: ConnectionFacts,
+    /// The proxy that is given the requests themselves.
+    forward: Option<Proxy>,
     exchanges: AtomicU64,
 }
 
 impl Opened {
-    pub(super) fn new(facts: ConnectionFacts) -> Self {
+    pub(super) fn new(facts: ConnectionFacts, forward: Option<Proxy>) -> Self {
         Self {
             facts,
+            forward,
             exchanges: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn forward(&self) -> Option<&Proxy> {
+        self.forward.as_ref()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -283,6 +283,11 @@ impl Request {
         )
     }
 
+    /// The URL as proxies get it: without credentials and fragment.
+    pub(super) fn absolute(&self) -> &str {
+        &self.url[..url::Position::AfterQuery]
+    }
+
     /// Path and query, as they are sent.
     pub(super) fn path(&self) -> &str {
         let path = &self.url[url::Position::BeforePath..url::Position::AfterQuery];

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, CloseOutcome, Phase};
-use http::{StatusCode, Version};
+use http::header::PROXY_AUTHENTICATE;
+use http::{HeaderMap, StatusCode, Version};
 use tokio::task::JoinSet;
 
 use super::carrier::{Carrier, Head};
@@ -67,6 +68,7 @@ impl Client {
         let callbacks = settings.callbacks(&request);
         let began = Instant::now();
         let mut redirects = Vec::new();
+        let mut proxy_answers = 0;
         #[cfg(feature = "digest")]
         let mut answers = 0;
         if settings.rate_max.is_some() {
@@ -80,6 +82,7 @@ impl Client {
                 connection: connected.saturating_duration_since(began),
                 head: began.elapsed(),
             };
+            let forward = link.forward().cloned();
             let response = Response::new(
                 Arc::clone(&self.0),
                 link,
@@ -108,6 +111,14 @@ impl Client {
                     response.discard().await;
                     continue;
                 }
+            }
+            if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                && let Some(proxy) = &forward
+                && proxy.is_answering(&challenges(response.headers()), &mut proxy_answers)
+                && request.is_repeatable()
+            {
+                response.discard().await;
+                continue;
             }
             if response.status() == StatusCode::EXPECTATION_FAILED
                 && response.version() < Version::HTTP_2
@@ -325,7 +336,8 @@ impl Client {
         }
         let alpn = report.as_deref().and_then(|report| report.alpn.as_deref());
         let is_http2 = alpn == Some(b"h2");
-        let opened = Arc::new(Opened::new(ConnectionFacts {
+        let forward = way.forward;
+        let facts = ConnectionFacts {
             number: self.0.number(),
             exchanges_before: 0,
             peer_address: way.address,
@@ -333,7 +345,8 @@ impl Client {
             proxy: way.proxy,
             report,
             setup: way.setup,
-        }));
+        };
+        let opened = Arc::new(Opened::new(facts, forward));
         let (speaks, claim) = match stream {
             Stream::Tls(stream) if is_http2 => {
                 let (client, origin) = (Arc::downgrade(&self.0), origin.clone());
@@ -372,6 +385,9 @@ impl Client {
         let rate_max = self.0.settings.rate_max;
         let mut outflow = outflow.map(|outflow| outflow.paced(rate_max));
         let opened = link.opened;
+        if let Some(proxy) = opened.forward() {
+            target.go_by(proxy, &request.method, request.absolute());
+        }
         let facts = opened.begin();
         match link.speaks {
             Speaks::Http1(mut http1) => {
@@ -435,6 +451,13 @@ impl Client {
             }
         }
     }
+}
+
+/// What a proxy asks for that was given a request.
+fn challenges(fields: &HeaderMap) -> Vec<String> {
+    let values = fields.get_all(PROXY_AUTHENTICATE).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.map(str::to_owned).collect()
 }
 
 fn tell_request(callbacks: &Callbacks, request: &Request, target: &Target, version: Version) {

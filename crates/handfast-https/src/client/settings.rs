@@ -42,6 +42,12 @@ pub(super) struct Settings {
     pub(super) dialer: Dialer,
     /// The context for a proxy that is reached over TLS.
     pub(super) proxy_context: Option<ClientContext>,
+    /// The dialer for URLs of the scheme http, if it is another one.
+    pub(super) proxy_of_http: Option<Option<Proxy>>,
+    /// Proxies are asked for tunnels also for URLs of the scheme http.
+    pub(super) tunnels_http: bool,
+    /// Connections begin with a line of the PROXY protocol.
+    pub(super) announces_client: bool,
     /// A Unix socket that every connection leads to.
     #[cfg(unix)]
     pub(super) unix_socket: Option<PathBuf>,
@@ -99,6 +105,9 @@ impl ClientBuilder {
             close_wait: CLOSE_WAIT,
             dialer: Dialer::new(),
             proxy_context: None,
+            proxy_of_http: None,
+            tunnels_http: false,
+            announces_client: false,
             #[cfg(unix)]
             unix_socket: None,
             probes: false,
@@ -236,6 +245,26 @@ impl ClientBuilder {
     /// protocol is [`ProxyProtocol::Socks5`](handfast_dial::proxy::ProxyProtocol::Socks5). Default: none; the environment is not read.
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.0.dialer = self.0.dialer.through(proxy);
+        self
+    }
+
+    /// Reaches servers of URLs of the scheme http through this proxy, or none, instead of the one for all.
+    pub fn proxy_of_http(mut self, proxy: Option<Proxy>) -> Self {
+        self.0.proxy_of_http = Some(proxy);
+        self
+    }
+
+    /// Asks HTTP proxies for a tunnel also for URLs of the scheme http. Default: off; they get the request itself, with the
+    /// whole URL as its target (RFC 9112, section 3.2.2), and see all of it.
+    pub fn tunnels_http(mut self, on: bool) -> Self {
+        self.0.tunnels_http = on;
+        self
+    }
+
+    /// Begins each connection to a server with a line of the PROXY protocol, version 1, that names this end's address as the
+    /// client's: for servers behind a load balancer, which expect it. Default: off.
+    pub fn announces_client(mut self, on: bool) -> Self {
+        self.0.announces_client = on;
         self
     }
 

@@ -1,8 +1,9 @@
 //! A request as it is written: in HTTP/1.1, or in HTTP/2.
 
 use bytes::Bytes;
+use handfast_dial::proxy::Proxy;
 use handfast_http::h2;
-use http::header::{CONNECTION, EXPECT, HOST, TE};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION, TE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// What a request asks for, to be written in one version or the other.
@@ -82,6 +83,22 @@ impl Target {
             length: self.length,
             end: body.is_empty() && !self.is_upload,
         }
+    }
+
+    /// For a proxy that fetches it: the whole URL is the target (RFC 9112, section 3.2.2).
+    pub(super) fn go_by(&mut self, proxy: &Proxy, method: &Method, url: &str) {
+        for (name, value) in proxy.fields() {
+            let name = HeaderName::try_from(name.as_str());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value.as_str())) {
+                self.fields.insert(name, value);
+            }
+        }
+        let secret = proxy.authorization(method.as_str(), url);
+        if let Some(Ok(mut value)) = secret.map(|text| HeaderValue::try_from(text.as_str())) {
+            value.set_sensitive(true);
+            self.fields.insert(PROXY_AUTHORIZATION, value);
+        }
+        url.clone_into(&mut self.path);
     }
 
     /// How an upload is framed over HTTP/1.1: in chunks?

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handfast::{ClientContext, Explanation};
-use handfast_dial::{StartTls, connect_tcp, connect_unix, refuse_number};
+use handfast_dial::proxy::Proxy;
+use handfast_dial::{Dialer, Error, StartTls, connect_unix, refuse_number, split_authority};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
@@ -64,17 +65,32 @@ pub(super) enum Sent {
     Gone,
 }
 
+/// Connects to this server, through the proxy if there is one.
+pub(super) fn dial(
+    authority: &str,
+    context: &ClientContext,
+    proxy: Option<&Proxy>,
+) -> Result<TcpStream, Error> {
+    let (host, port) = split_authority(authority)?;
+    let dialer = Dialer::within(&context.timeouts()).with_proxy(proxy.cloned());
+    let dialled = dialer.dial(host, port);
+    Ok(dialled
+        .map_err(|error| error.with_server_name(host))?
+        .channel)
+}
+
 impl PolledChannel {
     /// Opens the channel to a server.
     pub(super) fn connect(
         target: &Target,
         context: &ClientContext,
         starttls: Option<StartTls>,
+        proxy: Option<&Proxy>,
     ) -> Result<Self, Failure> {
         let (ends, leads_to) = match target {
             Target::Tcp { host, port } => {
                 let port = port.or(starttls.map(StartTls::default_port));
-                let socket = connect_tcp(&authority(host, port), &context.timeouts())?;
+                let socket = dial(&authority(host, port), context, proxy)?;
                 let address = socket.peer_addr().map(|address| address.to_string());
                 (Ends::Tcp(socket), address.unwrap_or_default())
             }

@@ -30,6 +30,7 @@ use self::target::{Target, authority};
 use crate::clock::unix_now;
 use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
+use crate::proxy_args::ProxyArgs;
 use crate::tls_at_once;
 use crate::trust_args::{SessionArgs, TrustArgs, tell_trust_problems, with_files};
 use crate::verify_args::lists_of;
@@ -91,6 +92,8 @@ pub(crate) struct Args {
     client_auth: Option<Demand>,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    proxy: ProxyArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -156,8 +159,13 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         builder = builder.expected_name(expected);
     }
     let context = builder.build()?;
+    let proxy = match target {
+        Target::Tcp { .. } => args.proxy.proxy()?,
+        _ => None,
+    };
+    let proxy = proxy.as_ref();
     let deadline = args.session.connect_limit().map(Deadline::after);
-    let channel = PolledChannel::connect(target, &context, args.starttls)?;
+    let channel = PolledChannel::connect(target, &context, args.starttls, proxy)?;
     let signals = Signals::install().map_err(no_signals)?;
     args.over(channel, |channel| {
         if let Some(protocol) = args.starttls {
@@ -170,7 +178,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
             let silence = tls_at_once::silence(protocol, port);
             let ask = || match args.no_probe {
                 true => None,
-                false => probing::tls_at_once(target, &context, sent, protocol),
+                false => probing::tls_at_once(target, &context, sent, protocol, proxy),
             };
             if !begin_tls(channel, dialogue, deadline, silence, &signals, ask)? {
                 return Ok(ExitCode::from(INTERRUPTED));
@@ -178,7 +186,7 @@ fn connect(args: &Args, target: &Target) -> Result<ExitCode, Failure> {
         }
         let clarify = |error| match args.no_probe {
             true => error,
-            false => probing::clarify(error, target, &context, sent, args.starttls),
+            false => probing::clarify(error, target, &context, sent, args.starttls, proxy),
         };
         args.converse(
             channel,

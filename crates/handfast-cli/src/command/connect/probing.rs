@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use handfast::{ClientContext, Error};
-use handfast_dial::{StartTls, StartTlsError, connect_tcp, connect_unix};
+use handfast_dial::proxy::Proxy;
+use handfast_dial::{StartTls, StartTlsError, connect_unix};
 use handfast_probe as probe;
 
+use super::channel::dial;
 use super::target::{Target, authority};
 use crate::tls_at_once;
 
@@ -19,11 +21,12 @@ pub(super) fn tls_at_once(
     context: &ClientContext,
     server_name: &str,
     protocol: StartTls,
+    proxy: Option<&Proxy>,
 ) -> Option<StartTlsError> {
     let spoken = match target {
         Target::Tcp { host, port } => {
             let authority = authority(host, port.or(Some(protocol.default_port())));
-            let mut channel = connect_tcp(&authority, &context.timeouts()).ok()?;
+            let mut channel = dial(&authority, context, proxy).ok()?;
             tls_at_once::is_spoken(&mut channel, server_name)
         }
         Target::Unix(path) => {
@@ -41,6 +44,7 @@ pub(super) fn clarify(
     context: &ClientContext,
     server_name: &str,
     starttls: Option<StartTls>,
+    proxy: Option<&Proxy>,
 ) -> Error {
     let begin = |channel| -> Result<_, handfast_dial::Error> {
         let mut channel = channel;
@@ -52,7 +56,7 @@ pub(super) fn clarify(
     match target {
         Target::Tcp { host, port } => {
             let authority = authority(host, port.or(starttls.map(StartTls::default_port)));
-            let again = || begin(connect_tcp(&authority, &context.timeouts())?);
+            let again = || begin(dial(&authority, context, proxy)?);
             probe::clarify(error, context, server_name, WITHIN, again)
         }
         Target::Unix(path) if starttls.is_none() => {

@@ -199,6 +199,11 @@ impl Args {
         kept.map(|(_, status)| status).collect()
     }
 
+    /// The `User-Agent` for proxies.
+    pub(super) fn agent(&self) -> &str {
+        self.fields.agent()
+    }
+
     pub(super) fn trusts_redirects(&self) -> bool {
         self.credentials.location_trusted
     }

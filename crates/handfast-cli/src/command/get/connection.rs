@@ -38,6 +38,9 @@ pub(super) struct ConnectionArgs {
     #[cfg(unix)]
     #[arg(long, value_name = "NAME", conflicts_with = "unix_socket")]
     abstract_unix_socket: Option<String>,
+    /// Begin each connection with a line of the PROXY protocol (version 1), for servers behind load balancers
+    #[arg(long)]
+    haproxy_protocol: bool,
     /// Time limit for the whole transfer, 0 for none [default: 60 seconds without data]
     #[arg(short, long, value_name = "SECONDS", value_parser = limit)]
     pub(super) max_time: Option<Limit>,
@@ -84,7 +87,9 @@ impl ConnectionArgs {
         if let Some(Ports(ports)) = &self.local_port {
             local = local.with_ports(ports.clone());
         }
-        client = client.local_end(local);
+        client = client
+            .local_end(local)
+            .announces_client(self.haproxy_protocol);
         #[cfg(unix)]
         if let Some(path) = &self.unix_socket {
             client = client.unix_socket(path);

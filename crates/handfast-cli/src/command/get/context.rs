@@ -56,7 +56,12 @@ pub(super) fn client(args: &Args, jar: Option<&CookieJar>) -> Result<Client, Fai
         .redirects_keep_credentials(args.trusts_redirects())
         .redirects_set_referer(args.sets_referer());
     client = connection.apply(client);
-    client = args.proxy_tls.apply(&args.proxy, client)?;
+    client = args.proxy_tls.apply(
+        &args.proxy,
+        client,
+        args.agent(),
+        args.protocols.allows_http(),
+    )?;
     client = args.receiving.limit(client);
     if let Some(jar) = jar {
         client = client.cookies(jar.clone());

@@ -27,7 +27,7 @@ use super::sink::{self, Kept, Sink, Written};
 use super::transfer::Recorder;
 use super::turns::Turns;
 use super::watch;
-use crate::failure::Failure;
+use crate::failure::{Failure, code};
 use crate::output;
 
 /// A transfer is recorded, and shown when it is over.
@@ -118,7 +118,12 @@ async fn fetch(
     } = telling;
     let explained = |error: Error| {
         recorder.transfer().broken(&error);
-        outcome::explained(error)
+        let is_status = args.output.fails_on_error() && outcome::is_refused_by_proxy(&error);
+        let mut failure = outcome::explained(error);
+        if is_status {
+            failure.code = code::HTTP_STATUS;
+        }
+        failure
     };
     part.replace(None);
     let method = job.request.method();

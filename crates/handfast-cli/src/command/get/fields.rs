@@ -42,14 +42,19 @@ impl FieldArgs {
             .is_some_and(|text| text.ends_with(AUTO))
     }
 
+    /// The `User-Agent`; empty for none.
+    pub(super) fn agent(&self) -> &str {
+        let default = concat!("handfast/", env!("CARGO_PKG_VERSION"));
+        self.user_agent.as_deref().unwrap_or(default)
+    }
+
     /// The fields, and the names of those that were typed, even to remove them. Reads the files of `-H @FILE`.
     pub(super) fn fields(
         &self,
         defaults: &Defaults,
     ) -> Result<(HeaderMap, Vec<HeaderName>), Failure> {
         let mut fields = HeaderMap::new();
-        let agent = concat!("handfast/", env!("CARGO_PKG_VERSION"));
-        let agent = self.user_agent.as_deref().unwrap_or(agent);
+        let agent = self.agent();
         let referer = self.referer.as_deref().unwrap_or_default();
         let referer = referer.strip_suffix(AUTO).unwrap_or(referer);
         for (name, option, text) in [(USER_AGENT, "-A", agent), (REFERER, "-e", referer)] {

@@ -41,7 +41,10 @@ impl OfferArgs {
         builder: ClientContextBuilder,
     ) -> Result<ClientContextBuilder, Failure> {
         let mut builder = builder.versions(self.versions.versions());
-        let suites = self.suites()?;
+        let suites = suites(
+            ("--ciphers", self.ciphers.as_deref()),
+            ("--tls13-ciphers", self.tls13_ciphers.as_deref()),
+        )?;
         if !suites.is_empty() {
             builder = builder.cipher_suites(suites);
         }
@@ -58,16 +61,20 @@ impl OfferArgs {
             Some(Ech::Configs(configs)) => builder.encrypted_client_hello(configs.clone()),
         })
     }
+}
 
-    /// The chosen cipher suites; empty for the defaults. A choice for one version leaves the other its defaults.
-    fn suites(&self) -> Result<Vec<&'static str>, Failure> {
-        if self.ciphers.is_none() && self.tls13_ciphers.is_none() {
-            return Ok(Vec::new());
-        }
-        let newer = of_version("--tls13-ciphers", self.tls13_ciphers.as_deref(), true)?;
-        let older = of_version("--ciphers", self.ciphers.as_deref(), false)?;
-        Ok(newer.into_iter().chain(older).collect())
+/// The cipher suites that these options choose, of TLS 1.2 and of TLS 1.3; empty for the defaults. A choice for one version
+/// leaves the other its defaults.
+pub(super) fn suites(
+    older: (&str, Option<&str>),
+    newer: (&str, Option<&str>),
+) -> Result<Vec<&'static str>, Failure> {
+    if older.1.is_none() && newer.1.is_none() {
+        return Ok(Vec::new());
     }
+    let newer = of_version(newer.0, newer.1, true)?;
+    let older = of_version(older.0, older.1, false)?;
+    Ok(newer.into_iter().chain(older).collect())
 }
 
 /// The suites of one version. Names that are not spoken are left out and told, as lists are written for many programs.

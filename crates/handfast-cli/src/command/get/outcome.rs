@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use handfast::Explanation;
+use handfast_dial::Cause;
+use handfast_dial::proxy::ProxyProblem;
 use handfast_https::client::{Error, Finished, Framing};
 
 use crate::advice::Advised as _;
@@ -36,6 +38,21 @@ pub(super) fn explained(error: Error) -> Failure {
         _ => code::RECEIVE,
     };
     Failure::new(code, error.advise())
+}
+
+/// Has an HTTP proxy answered with a status instead of making a tunnel? For `--fail` that is a status like a server's.
+pub(super) fn is_refused_by_proxy(error: &Error) -> bool {
+    let Error::Dial(error) = error else {
+        return false;
+    };
+    let Cause::Proxy(error) = error.cause() else {
+        return false;
+    };
+    let is_status = matches!(
+        error.problem,
+        ProxyProblem::Refused { .. } | ProxyProblem::AuthenticationRequired { .. }
+    );
+    is_status && !error.is_of_socks()
 }
 
 /// The time limit passed while our output was not read.

@@ -103,6 +103,11 @@ impl ProtocolArgs {
         ))
     }
 
+    /// May URLs have the scheme http?
+    pub(super) fn allows_http(&self) -> bool {
+        self.allow_http
+    }
+
     /// A request of this URL, if its protocol is allowed.
     pub(super) fn request(&self, method: Method, url: &str) -> Result<Request, Failure> {
         let request = match self.allow_http {

@@ -23,6 +23,8 @@ mod interrupted;
 mod manners;
 mod many;
 mod plain_http;
+#[cfg(unix)]
+mod proxies;
 mod proxy;
 mod ranges;
 mod replies;

@@ -14,7 +14,7 @@ use handfast_testbed::pki::{Issued, Pki};
 use crate::common::Fixture;
 
 impl Fixture {
-    fn hello(&self) -> Served {
+    pub(super) fn hello(&self) -> Served {
         self.misbehaving().serve([
             Step::ReadHead,
             Step::send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"),
@@ -109,7 +109,7 @@ fn a_real_proxy_that_wants_a_password() {
             &proxy,
             "--proxy-user",
             "alice",
-            "--proxy-pass",
+            "--proxy-password",
             "pass:s3cret",
         ],
         &["-x", &with_name],
@@ -188,7 +188,7 @@ fn a_socks5_proxy_leads_to_the_server() {
         assert!(!got.printed("s3cret"), "{got}");
     }
     let got = fixture.get_by(&[], ["-x", &format!("socks5h://{address}"), &url]);
-    assert_eq!(got.code, Some(56), "{got}");
+    assert_eq!(got.code, Some(97), "{got}");
     assert!(got.printed("[proxy-authentication-required]"), "{got}");
 }
 
@@ -240,7 +240,7 @@ fn a_proxy_s_failures_are_its_own() {
                 at(b"HTTP/1.1 400 Bad Request\r\n\r\n", false)
             ),
             "proxy-not-socks",
-            56,
+            97,
             "it is an HTTP proxy",
         ),
         (unused, "proxy-unreachable", 7, "refused"),
@@ -267,7 +267,7 @@ fn a_proxy_s_failures_are_its_own() {
             "{id} {got}"
         );
     }
-    for bad in ["socks4://p:1", "http://u:s3cret@"] {
+    for bad in ["ftp://p:1", "http://u:s3cret@"] {
         let got = fixture.get_by(&[], ["-x", bad, "https://shop.example/"]);
         assert_eq!(got.code, Some(2), "{got}");
         assert!(!got.printed("s3cret"), "{got}");
