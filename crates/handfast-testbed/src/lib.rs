@@ -11,5 +11,6 @@ pub mod ocsp;
 pub mod peers;
 pub mod pki;
 pub mod proxies;
+pub mod servers;
 pub mod skipped;
 pub mod tangle;

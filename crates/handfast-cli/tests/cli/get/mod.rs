@@ -15,6 +15,8 @@ mod cookies;
 #[cfg(unix)]
 mod curl;
 mod endings;
+#[cfg(unix)]
+mod every_flag;
 mod faults;
 mod integrity;
 #[cfg(unix)]
@@ -27,6 +29,8 @@ mod plain_http;
 mod proxies;
 mod proxy;
 mod ranges;
+#[cfg(unix)]
+mod real_servers;
 mod replies;
 mod reports;
 mod requests;
