@@ -72,9 +72,9 @@ pub(super) struct ProxyTlsArgs {
     /// The same; a proxy that asks for Basic and not for Digest gets the password
     #[arg(long)]
     proxy_anyauth: bool,
-    /// What a proxy answers to a request for a tunnel is never part of the output
+    /// Of SOCKS5's ways to ask who connects, use that by user name and password, as is always done
     #[arg(long, hide = true)]
-    suppress_connect_headers: bool,
+    socks5_basic: bool,
 }
 
 impl ProxyTlsArgs {

@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use handfast_testbed::launch::Program;
 use handfast_testbed::proxies::{Admits, Dante, Squid};
 use handfast_testbed::servers::Kind;
 
-use super::trust::pin;
 use crate::common::Fixture;
 
 /// Flags without a wire, or whose other end no server here is.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("--help", "no transfer"),
+    ("--version", "no transfer"),
     ("--unix-socket", "a server on a Unix socket: places.rs"),
     ("--abstract-unix-socket", "the same"),
     (
@@ -94,7 +95,7 @@ const COMMANDS: &[(&str, &str, i32)] = &[
         "/a.txt",
         0,
     ),
-    ("-o DIR/one -R -D DIR/head", "/a.txt", 0),
+    ("-o DIR/one -R -D DIR/head --etag-save DIR/tag", "/a.txt", 0),
     ("-z DIR/one -o DIR/one --fail-with-body", "/a.txt", 0),
     ("--fail-with-body", "/none", 22),
     (
@@ -107,6 +108,13 @@ const COMMANDS: &[(&str, &str, i32)] = &[
         "/a.txt",
         0,
     ),
+    ("-o DIR/one --etag-compare DIR/tag", "/a.txt", 0),
+    (
+        "--url-query a=1 --disallow-username-in-url --proto-default https",
+        "/a.txt",
+        0,
+    ),
+    ("--styled-output --suppress-connect-headers -B", "/a.txt", 0),
     ("-o DIR/replaced --clobber", "/a.txt", 0),
     ("-I", "/a.txt", 0),
     (
@@ -224,6 +232,16 @@ const COMMANDS: &[(&str, &str, i32)] = &[
     ),
 ];
 
+/// The pin of the server's key; `None` without OpenSSL.
+fn pin(fixture: &Fixture) -> Option<String> {
+    let inspected = Program::new("openssl")?
+        .args(["x509", "-noout", "-pubkey", "-in"])
+        .arg(&fixture.chain)
+        .run();
+    let pin = handfast::SpkiSha256::of_public_key(&inspected.stdout).unwrap();
+    Some(pin.to_string())
+}
+
 fn run() {
     let fixture = Fixture::new();
     let Some(server) = fixture.web_server(Kind::Apache) else {
@@ -234,10 +252,7 @@ fn run() {
     let (Some(squid), Some(dante)) = (squid, Dante::launch(fixture.directory())) else {
         return;
     };
-    let certificate = fs::read_to_string(&fixture.chain).unwrap();
-    let Some((pin, _)) = pin(&fixture, &certificate, "server") else {
-        return;
-    };
+    let Some(pin) = pin(&fixture) else { return };
     let client = fixture.files("client", &fixture.pki.client("ada"));
     let directory = fixture.path("out");
     fs::create_dir(&directory).unwrap();

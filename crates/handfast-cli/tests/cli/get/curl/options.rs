@@ -15,36 +15,59 @@ enum Here {
     Same,
     /// The same, with this difference.
     But(&'static str),
-    /// It is being made.
-    Coming,
 }
 
-use Here::{But, Coming, Same};
+use Here::{But, Same};
 
 const OPTIONS: &[(&str, Here)] = &[
-    ("haproxy-protocol", Coming),
-    ("preproxy", Coming),
-    ("proxy-basic", Coming),
-    ("proxy-digest", Coming),
-    ("proxy-anyauth", Coming),
-    ("proxy-capath", Coming),
-    ("proxy-cert-type", Coming),
-    ("proxy-ciphers", Coming),
-    ("proxy-crlfile", Coming),
-    ("proxy-key-type", Coming),
-    ("proxy-pinnedpubkey", Coming),
-    ("proxy-tls13-ciphers", Coming),
-    ("proxy-ssl-allow-beast", Coming),
-    ("proxy-tlsv1", Coming),
-    ("proxy1.0", Coming),
-    ("socks4", Coming),
-    ("socks4a", Coming),
-    ("socks5", Coming),
-    ("socks5-basic", Coming),
-    ("socks5-gssapi", Coming),
-    ("socks5-gssapi-nec", Coming),
-    ("socks5-gssapi-service", Coming),
-    ("socks5-hostname", Coming),
+    (
+        "haproxy-protocol",
+        But("as with curl, beside which it is run in a test of its own"),
+    ),
+    (
+        "preproxy",
+        But("alone it is the proxy, of SOCKS4 without a scheme"),
+    ),
+    ("proxy-anyauth", Same),
+    ("proxy-basic", Same),
+    (
+        "proxy-capath",
+        But("for proxies over TLS; the files of DIR need no names made of hashes"),
+    ),
+    (
+        "proxy-cert-type",
+        But("accepted without effect: the format is recognised"),
+    ),
+    (
+        "proxy-ciphers",
+        But("for proxies over TLS, by OpenSSL's names or IANA's"),
+    ),
+    ("proxy-crlfile", But("for proxies over TLS")),
+    ("proxy-digest", But("also SHA-512/256")),
+    (
+        "proxy-key-type",
+        But("accepted without effect: the format is recognised"),
+    ),
+    ("proxy-pinnedpubkey", But("for proxies over TLS")),
+    ("proxy-tls13-ciphers", But("for proxies over TLS")),
+    ("proxy-tlsv1", But("the earliest that is spoken is 1.2")),
+    (
+        "socks4",
+        But("as with curl, beside which it is run in a test of its own"),
+    ),
+    ("socks4a", But("an IP address is sent as an address")),
+    (
+        "socks5",
+        But("a name that does not resolve is exit code 6 (curl: 97)"),
+    ),
+    (
+        "socks5-basic",
+        But("as with curl, beside which it is run in a test of its own"),
+    ),
+    (
+        "socks5-hostname",
+        But("as with curl, beside which it is run in a test of its own"),
+    ),
     ("abstract-unix-socket", Same),
     (
         "anyauth",
@@ -201,10 +224,7 @@ const OPTIONS: &[(&str, Here)] = &[
     ),
     ("proto-default", But("https only, as without it")),
     ("proto-redir", But("of https and http")),
-    (
-        "proxy",
-        But("http://, https://, socks5:// and socks5h://; always with CONNECT"),
-    ),
+    ("proxy", But("an unknown scheme is a wrong argument")),
     ("proxy-cacert", But("for proxies over TLS")),
     ("proxy-cert", But("for proxies over TLS")),
     ("proxy-header", Same),
@@ -216,7 +236,7 @@ const OPTIONS: &[(&str, Here)] = &[
     (
         "proxy-pass",
         But(
-            "the source of the proxy's password (env:VAR, file:PATH, ...); in curl, the passphrase of --proxy-key",
+            "also env:VAR, file:PATH, fd:N, stdin and prompt, which keep the passphrase out of the process list",
         ),
     ),
     ("proxy-user", Same),
@@ -382,7 +402,6 @@ pub(super) fn table() -> String {
             None => format!("`--{}`", option.long),
         };
         match here(&option.long) {
-            Some(Coming) => {}
             Some(Same) => same.push(name),
             Some(But(how)) => {
                 but_count += 1;
@@ -425,7 +444,6 @@ fn every_option_of_curl_is_there_or_refused_with_what_to_use() {
             || finished.err().contains("unexpected argument");
         match here(&option.long) {
             None => drop(refusal(&finished, option)),
-            Some(Coming) => {}
             Some(_) if is_refused => wrong.push(format!("{name} is not there: {finished}")),
             Some(Same) if !shown.contains(option.long.as_str()) => {
                 wrong.push(format!("{name} is in no row"));

@@ -37,8 +37,7 @@ pub(super) const ROWS: &[Row] = &[
     row("-x http://PROXY -d a=1 https://HOST/"),
     row("-x http://PROXY -H 'X-A: 1' https://HOST/"),
     row("-x http://PROXY --proxy-header 'X-Of-Proxy: 7' https://HOST/"),
-    row("-x http://PROXY -A me/1 https://HOST/")
-        .differs(&[Aspect::Requests], "the name is for the server"),
+    row("-x http://PROXY -A me/1 https://HOST/"),
     row("-x http://PROXY -u ann:x https://HOST/"),
     row("-x http://PROXY -I https://HOST/").differs(
         &[Aspect::Stdout],
@@ -55,6 +54,8 @@ pub(super) const ROWS: &[Row] = &[
     row("https_proxy=http://PROXY -x '' https://HOST/"),
     row("-x http://PROXY --noproxy localhost https://HOST/"),
     row("-x http://LOCKED -U alice:s3cret https://HOST/"),
+    row("-x http://LOCKED --proxy-basic --proxy-user alice:s3cret https://HOST/"),
+    row("-x http://LOCKED --proxy-anyauth --proxy-user alice:s3cret https://HOST/"),
     row("-x http://LOCKED --proxy-user alice:s3cret https://HOST/"),
     row("-x http://alice:s3cret@LOCKED https://HOST/"),
     row("-x http://LOCKED https://HOST/").exits(56),
