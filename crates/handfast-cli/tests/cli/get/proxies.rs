@@ -36,15 +36,6 @@ fn run<S: AsRef<OsStr>>(
 }
 
 impl Fixture {
-    /// `get`, or curl without its user's configuration; either trusts the PKI alone.
-    pub(super) fn client(&self, name: &str) -> Program {
-        let program = match name {
-            "curl" => Program::new("curl").unwrap().arg("-q"),
-            _ => self.program("get"),
-        };
-        program.args(self.trust())
-    }
-
     /// What `get` and curl do with the same arguments; `get` alone where curl is missing.
     fn both(&self, environment: &[(&str, &str)], args: &[&str]) -> (Finished, Finished) {
         let ours = run(self.client("get").arg("--allow-http"), environment, args);
