@@ -89,3 +89,14 @@ fn rustls_is_used_by_the_library_alone() {
     let users: Vec<_> = users.map(|(name, _)| name).collect();
     assert_eq!(users, ["handfast"]);
 }
+
+/// The profile for development optimises everything except the crates that it names.
+#[test]
+fn the_crates_of_the_workspace_are_named_in_the_profile_for_development() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let manifest = fs::read_to_string(root).unwrap();
+    for name in crates().keys() {
+        let section = format!("\n[profile.dev.package.{name}]\nopt-level = 0\n");
+        assert!(manifest.contains(&section), "{name}");
+    }
+}
