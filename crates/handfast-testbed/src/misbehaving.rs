@@ -18,7 +18,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion};
@@ -39,6 +39,8 @@ pub enum Step {
     Read(usize),
     /// Read an HTTP/2 client's preface and frames, up to the end of its first or next request.
     ReadHttp2Request,
+    /// Read the head of an HTTP/1.1 request, and go on with what this makes of it; it is in lower case.
+    AnswerHead(fn(&str) -> Vec<Self>),
     /// Read until the client ends.
     ReadToEnd,
     /// Read requests of HTTP/1.1 until the client ends; after each, the steps that this function has for its text and for
@@ -54,6 +56,10 @@ pub enum Step {
     Raw(Vec<u8>),
     /// Do nothing for a while.
     Pause(Duration),
+    /// Let those go on that wait for this.
+    Signal,
+    /// Wait until another client's script has come to [`Step::Signal`].
+    AwaitSignal,
     /// Send `close_notify`.
     CloseNotify,
     /// Send FIN.
@@ -169,6 +175,7 @@ struct Shared {
     stopped: AtomicBool,
     connections: AtomicUsize,
     answered: AtomicUsize,
+    signalled: AtomicBool,
     received: Mutex<Vec<u8>>,
 }
 
@@ -256,6 +263,10 @@ impl Player<'_> {
             Step::ReadHead => self.read_head().map(drop),
             Step::ReadRequest => self.read_request().map(drop),
             Step::Read(count) => self.read(*count).map(drop),
+            Step::AnswerHead(answer) => {
+                let head = self.read_head()?;
+                answer(&head).iter().try_for_each(|step| self.step(step))
+            }
             Step::ReadHttp2Request => self.read_http2_request(),
             Step::ReadToEnd => {
                 while self.more().is_ok() {}
@@ -286,6 +297,17 @@ impl Player<'_> {
             Step::Raw(bytes) => self.socket.write_all(bytes),
             Step::Pause(pause) => {
                 thread::sleep(*pause);
+                Ok(())
+            }
+            Step::Signal => {
+                self.shared.signalled.store(true, Ordering::Release);
+                Ok(())
+            }
+            Step::AwaitSignal => {
+                let deadline = Instant::now() + CLIENT_SILENCE_MAX;
+                while !self.shared.signalled.load(Ordering::Acquire) && Instant::now() < deadline {
+                    thread::sleep(Duration::from_millis(2));
+                }
                 Ok(())
             }
             Step::CloseNotify => {

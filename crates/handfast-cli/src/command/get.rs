@@ -32,8 +32,10 @@ mod ranges;
 mod receiving;
 mod reports;
 mod retry;
+mod segments;
 mod show;
 mod sink;
+mod telling;
 mod timing;
 mod trace;
 mod transfer;
@@ -58,11 +60,12 @@ use http::Method;
 
 use self::arguments::{Plan, Planned};
 use self::destination::Target;
-use self::fetch::{Done, Telling, fetch_with_retries};
+use self::fetch::{Done, fetch_with_retries};
 use self::heads::{HeadFile, HeadFiles};
 use self::progress::Meter;
 use self::show::Show;
 use self::sink::Kept;
+use self::telling::Telling;
 use self::transfer::Recorder;
 use self::turns::Turns;
 use crate::failure::{Failure, code};
@@ -331,7 +334,10 @@ impl Section<'_> {
         let result = match job {
             Err(failure) => Err(failure),
             Ok(job) => {
-                is_in_order = matches!(job.target, Target::Stdout) || self.show.has_format();
+                let heads_are_shown = self.heads.as_ref().is_some_and(HeadFile::is_stdout);
+                is_in_order = matches!(job.target, Target::Stdout)
+                    || self.show.has_format()
+                    || heads_are_shown;
                 if let Some(turns) = turns.filter(|_| !is_in_order) {
                     // It writes nothing there: the others do not wait for it.
                     let _ = turns.end(number, |_| {});

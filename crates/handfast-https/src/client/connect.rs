@@ -1,6 +1,7 @@
 //! From an origin to a stream: resolve, connect, handshake (for https), with the phase of each error.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 #[cfg(unix)]
@@ -52,6 +53,7 @@ pub(super) async fn open(
 #[derive(Debug)]
 pub(super) struct Way {
     pub(super) address: SocketAddr,
+    pub(super) unix_socket: Option<PathBuf>,
     pub(super) local: Option<SocketAddr>,
     pub(super) proxy: Option<String>,
     /// The proxy that is given the requests themselves.
@@ -154,6 +156,7 @@ pub(super) async fn reach(
         })?;
         let mut way = Way {
             address,
+            unix_socket: None,
             local: channel.local_addr().ok(),
             proxy: forward
                 .as_ref()
@@ -232,6 +235,7 @@ async fn reach_unix(
     let channel = handfast_dial::connect_unix_async(path, limit).await?;
     let way = Way {
         address: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        unix_socket: Some(path.to_owned()),
         local: None,
         proxy: None,
         forward: None,

@@ -7,12 +7,17 @@ use std::time::SystemTime;
 
 use super::completeness::Whole;
 use super::error::Error;
+use super::spans::Spans;
+use arrived::Arrived;
+pub(super) use arrived::Saving;
 use part::{create_part_of, open_part_of, unusable};
 use version::{Evidence, Version, state_of};
 use writer::Writer;
 
+mod arrived;
 mod part;
 mod resume;
+mod scattered;
 mod version;
 mod writer;
 
@@ -74,6 +79,9 @@ pub struct Download {
     /// What is known of the file that `held` bytes are there of, and what shows that it is still the same.
     version: Option<Version>,
     evidence: Evidence,
+    /// What an earlier download left, if it did not come in order, and what there is now.
+    left: Option<Spans>,
+    arrived: Option<Arrived>,
 }
 
 impl Download {
@@ -133,6 +141,8 @@ impl Download {
             total: None,
             version: None,
             evidence: Evidence::None,
+            left: None,
+            arrived: None,
         }
     }
 
@@ -177,6 +187,7 @@ impl Download {
     /// # Errors
     /// [`Error::File`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.go_on_in_order()?;
         self.file
             .write(bytes)
             .map_err(|error| unusable(self.path(), "write", error))?;
@@ -216,14 +227,16 @@ impl Download {
     }
 
     /// What has arrived is wrong: it stays to be looked at, under the name that ends in `.part`, and is not continued.
-    pub fn reject(self) {
+    pub fn reject(mut self) {
+        self.end_arrived();
         if let Some(part) = &self.part {
             let _ = fs::remove_file(state_of(part));
         }
     }
 
     /// Gives up, and removes what has arrived.
-    pub fn discard(self) {
+    pub fn discard(mut self) {
+        self.end_arrived();
         if let Some(part) = &self.part {
             // If it cannot be removed it stays what it is: a part.
             let _ = fs::remove_file(part);
@@ -239,6 +252,7 @@ impl Download {
     pub fn complete(mut self, _proof: &Whole) -> Result<PathBuf, Error> {
         self.flush()?;
         self.check_total()?;
+        self.end_arrived();
         if let Some(part) = &self.part {
             if let Ok(old) = fs::metadata(&self.target) {
                 take_owner(self.file.file(), &old);

@@ -1,6 +1,7 @@
 //! What is known of the connection that an exchange goes over, and how long its parts took.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct ConnectionFacts {
     pub exchanges_before: u64,
     /// Where it leads: an address of the server, or of the proxy.
     pub peer_address: SocketAddr,
+    /// The Unix socket that it leads to; the address is `0.0.0.0:0` then.
+    pub unix_socket: Option<PathBuf>,
     /// Our end of it, where the operating system tells.
     pub local_address: Option<SocketAddr>,
     /// The proxy that it goes through, as `host:port`.

@@ -1,6 +1,7 @@
 //! How fast bodies go: held back to a rate, and given up below one.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,6 +68,41 @@ impl Pace {
         }
         sleep.as_mut().poll(cx)
     }
+}
+
+/// The limits on the rate of a body, or of the several that one file comes in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RateLimits {
+    pace: Option<Arc<Mutex<Pace>>>,
+    watch: Option<Arc<Mutex<Watch>>>,
+}
+
+impl RateLimits {
+    pub(super) fn new(rate_max: Option<u64>, speed_min: Option<SpeedMin>) -> Self {
+        Self {
+            pace: rate_max.map(|rate| Arc::new(Mutex::new(Pace::new(rate)))),
+            watch: speed_min.map(|min| Arc::new(Mutex::new(Watch::new(min)))),
+        }
+    }
+
+    /// How many bytes may come at a time, and when.
+    pub(super) fn next(&self) -> Option<(usize, Option<Instant>)> {
+        let pace = lock(self.pace.as_ref()?);
+        Some((pace.step(), pace.due()))
+    }
+
+    /// So many have come: `Some` if that is too slow, and `is_judged`.
+    pub(super) fn count(&self, bytes: usize, is_judged: bool) -> Option<SpeedMin> {
+        if let Some(pace) = &self.pace {
+            lock(pace).count(bytes);
+        }
+        let mut watch = lock(self.watch.as_ref().filter(|_| is_judged)?);
+        watch.is_too_slow(bytes).then_some(watch.min)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Fewer bytes than this, for so long, are too few.

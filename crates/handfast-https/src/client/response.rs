@@ -21,7 +21,7 @@ use super::error::{Error, Truncation};
 use super::event::{Callbacks, Event};
 use super::facts::{ConnectionFacts, ExchangeTimes};
 use super::finished::{Finished, Oddity};
-use super::pace::{Pace, Watch};
+use super::pace::RateLimits;
 use super::patience::Patience;
 use super::request::Request;
 use super::shared::Shared;
@@ -45,8 +45,7 @@ pub struct Response {
     callbacks: Callbacks,
     received: u64,
     received_max: Option<u64>,
-    pace: Option<Pace>,
-    watch: Option<Watch>,
+    rates: RateLimits,
     framed_end: bool,
     /// Came together with what [`lend`](Self::lend) was broken off at.
     kept: Vec<u8>,
@@ -68,8 +67,7 @@ impl Response {
             // The server wants something else than this body, or nothing (RFC 9112, section 9.3).
             link.stop_sending();
         }
-        let pace = shared.settings.rate_max.map(Pace::new);
-        let watch = shared.settings.speed_min.map(Watch::new);
+        let rates = RateLimits::new(shared.settings.rate_max, shared.settings.speed_min);
         Self {
             framed_end: head.framing == Framing::NoBody || link.is_body_done(),
             head,
@@ -83,8 +81,7 @@ impl Response {
             shared,
             received: 0,
             received_max: None,
-            pace,
-            watch,
+            rates,
             kept: Vec::new(),
             #[cfg(feature = "decoding")]
             decoder: None,
@@ -145,6 +142,16 @@ impl Response {
     /// How the end of its body will be known.
     pub fn framing(&self) -> Framing {
         self.head.framing
+    }
+
+    /// The limits on its rate and on its time, for others that are parts of the same file.
+    pub(super) fn limits(&self) -> (RateLimits, Patience) {
+        (self.rates.clone(), self.patience)
+    }
+
+    /// Its rate is limited together with that of others.
+    pub(super) fn share_rates(&mut self, rates: RateLimits) {
+        self.rates = rates;
     }
 
     /// How many bytes of body have come so far.

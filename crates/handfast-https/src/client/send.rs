@@ -55,6 +55,11 @@ impl Client {
         Self(Arc::new(Shared::new(settings)))
     }
 
+    /// A client that is set up alike and has connections of its own.
+    pub(super) fn sibling(&self) -> Self {
+        Self(Arc::new(self.0.sibling()))
+    }
+
     /// Sends a request, whole, and gives the response when its head has come.
     ///
     /// A response of any status is no error. Redirects are followed if the client was built so. What the
@@ -62,9 +67,19 @@ impl Client {
     ///
     /// # Errors
     /// With the phase in which it failed, for everything that comes before the head of a response.
-    pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
+    pub async fn send(&self, request: Request) -> Result<Response, Error> {
         let settings = &self.0.settings;
         let patience = Patience::new(settings.silence(), settings.total_max);
+        self.send_within(request, patience).await
+    }
+
+    /// The same within these limits.
+    pub(super) async fn send_within(
+        &self,
+        mut request: Request,
+        patience: Patience,
+    ) -> Result<Response, Error> {
+        let settings = &self.0.settings;
         let callbacks = settings.callbacks(&request);
         let began = Instant::now();
         let mut redirects = Vec::new();
@@ -341,6 +356,7 @@ impl Client {
             number: self.0.number(),
             exchanges_before: 0,
             peer_address: way.address,
+            unix_socket: way.unix_socket,
             local_address: way.local,
             proxy: way.proxy,
             report,

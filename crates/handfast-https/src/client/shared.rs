@@ -21,7 +21,7 @@ pub(super) struct Shared {
     anonymous: Option<(ClientContext, ClientContext)>,
     pub(super) pool: Pool,
     /// How many connections were made.
-    made: AtomicU64,
+    made: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -36,7 +36,7 @@ impl Shared {
                 let http1 = context.with_alpn(["http/1.1"]);
                 (context, http1)
             }),
-            made: AtomicU64::new(0),
+            made: Arc::default(),
             pool: Pool::new(settings.pool),
             settings,
         }
@@ -56,6 +56,17 @@ impl Shared {
         match self.pool.wants_http1(origin) {
             true => http1,
             false => any,
+        }
+    }
+
+    /// The same settings, and connections of its own. They are counted together with these.
+    pub(super) fn sibling(&self) -> Self {
+        Self {
+            http1: self.http1.clone(),
+            anonymous: self.anonymous.clone(),
+            made: Arc::clone(&self.made),
+            pool: Pool::new(self.settings.pool),
+            settings: self.settings.clone(),
         }
     }
 

@@ -341,6 +341,7 @@ impl Plan<'_> {
         let name = self.names.get(number).map(|name| name.expanded(expanded));
         let is_forced = name.as_ref().is_some_and(Name::is_stdout);
         let target = args.output.target(name, request.url())?;
+        args.ranges.check_target(&target)?;
         args.ranges.put_into(&mut request)?;
         args.integrity.put_into(&mut request);
         if let Some(condition) = self.condition {

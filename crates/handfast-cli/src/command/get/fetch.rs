@@ -8,38 +8,25 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use handfast_https::client::{Begun, Client, Error, Response};
+use handfast_https::client::{Begun, Client, Error, Response, Segments};
 use http::header::{CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 
 use super::arguments::{Args, Job};
 use super::destination::Target;
-use super::heads::{Head, HeadFile, Heads};
+use super::heads::{Head, Heads};
 use super::integrity::Digests;
 use super::offset::Offset;
 use super::outcome;
 use super::page::{Binary, Page};
-use super::progress::Meter;
 use super::ranges::Continuation;
 use super::retry::Retries;
-use super::show::Show;
+use super::segments::{self, Ranges};
 use super::sink::{self, Kept, Sink, Written};
-use super::transfer::Recorder;
-use super::turns::Turns;
+use super::telling::Telling;
 use super::watch;
 use crate::failure::{Failure, code};
 use crate::output;
-
-/// A transfer is recorded, and shown when it is over.
-#[derive(Clone, Copy)]
-pub(super) struct Telling<'a> {
-    pub(super) show: &'a Show,
-    pub(super) recorder: &'a Recorder,
-    pub(super) heads: Option<&'a HeadFile>,
-    pub(super) meter: &'a Meter,
-    /// If several are fetched at once: the way to stdout, and the place among them.
-    pub(super) turn: Option<(&'a Turns, usize)>,
-}
 
 /// What came of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +41,8 @@ enum Attempt {
     Done(Done),
     /// The server answered with this status, and is asked again after a while.
     Again(StatusCode, Duration),
+    /// The rest cannot be had in ranges, and is requested as one.
+    InOne,
 }
 
 pub(super) async fn fetch_with_retries(
@@ -65,18 +54,26 @@ pub(super) async fn fetch_with_retries(
 ) -> Result<Done, Failure> {
     let mut retries = args.retry.begin();
     let mut offset = args.ranges.offset();
+    let mut segments = args.ranges.segments();
     loop {
         let meter = telling.show.meter(job.shown_name().as_deref());
         let telling = Telling {
             meter: &meter,
             ..telling
         };
-        let fetched = fetch(args, client, job, part, telling, offset, &mut retries).await;
+        let way = Way { offset, segments };
+        let fetched = fetch(args, client, job, part, telling, way, &mut retries).await;
         meter.over(matches!(fetched, Ok(Attempt::Done(Done::Whole))));
         // What came goes on where it stopped, unless it was no more than a part that was requested.
         let keeps_part = part.borrow().is_some() && args.ranges.wants_whole(job.request.method());
         let (why, wait) = match fetched {
             Ok(Attempt::Done(done)) => return Ok(done),
+            Ok(Attempt::InOne) => {
+                segments = None;
+                offset = Some(Offset::WhereItStopped);
+                telling.recorder.restart();
+                continue;
+            }
             Ok(Attempt::Again(status, wait)) => (format!("the server answered {status}"), wait),
             Err(failure) => match retries.after_failure(&failure, keeps_part) {
                 Some(wait) if job.request.is_repeatable() => (failure.explanation.what, wait),
@@ -97,13 +94,20 @@ pub(super) async fn fetch_with_retries(
     }
 }
 
+/// Where an attempt begins, and in how many ranges it fetches a file.
+#[derive(Clone, Copy)]
+struct Way {
+    offset: Option<Offset>,
+    segments: Option<Segments>,
+}
+
 async fn fetch(
     args: &Args,
     client: &Client,
     job: &Job,
     part: &RefCell<Option<Kept>>,
     telling: Telling<'_>,
-    offset: Option<Offset>,
+    way: Way,
     retries: &mut Retries<'_>,
 ) -> Result<Attempt, Failure> {
     let deadline = args
@@ -131,7 +135,7 @@ async fn fetch(
     let hides_body = args.output.asks_for_head() && *method != Method::HEAD;
     let shows_heads = args.output.includes_head() || hides_body || *method == Method::HEAD;
     let heads = Heads::default();
-    let mut continuation = Continuation::open(&job.target, offset, args.is_silent())?;
+    let mut continuation = Continuation::open(&job.target, way.offset, args.is_silent())?;
     let (mut response, shown) = loop {
         let mut request = continuation.ask(show.observe(job.request.clone(), recorder, meter));
         if shows_heads || head_file.is_some() {
@@ -143,7 +147,10 @@ async fn fetch(
         let sent = client.send(request).await;
         let heads = heads.take();
         if let Some(file) = head_file {
-            file.write(&heads)?;
+            match turn.filter(|_| file.is_stdout()) {
+                Some((turns, number)) => file.write_through(&heads, &mut turns.writer(number))?,
+                None => file.write(&heads)?,
+            }
         }
         let mut response = sent.map_err(explained)?;
         recorder.transfer().responding(&response);
@@ -238,6 +245,32 @@ async fn fetch(
         true => args.integrity.digests(&Method::HEAD, &response, false),
         false => args.integrity.digests(method, &response, held > 0),
     };
+    let goes_on = args.may_continue();
+    let keep =
+        |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error(), goes_on));
+    if let Some(segments) = way.segments
+        && let Some(download) = sink.download()
+    {
+        match segments::fetch(args, client, job, telling, segments, response, download).await {
+            Ok(Ranges::InOrder(given)) => response = *given,
+            Ok(Ranges::InOne) => return Ok(Attempt::InOne),
+            Ok(Ranges::Whole(whole)) => {
+                if let Some(path) = sink.path_of_held() {
+                    digests.update_from(path, u64::MAX)?;
+                }
+                if let Err(failure) = digests.check() {
+                    return Err(sink.reject(failure, args.output.removes_on_error()));
+                }
+                sink.complete(&whole).map_err(explained)?;
+                part.replace(None);
+                return match refused {
+                    Some(error) => Err(explained(error)),
+                    None => Ok(Attempt::Done(Done::Whole)),
+                };
+            }
+            Err(error) => return keep(sink, explained(error)),
+        }
+    }
     if let Some(path) = sink.path_of_held() {
         digests.update_from(path, held)?;
     }
@@ -280,9 +313,6 @@ async fn fetch(
     if page.is_some_and(|page| page.is_binary()) {
         return Err(outcome::binary());
     }
-    let goes_on = args.may_continue();
-    let keep =
-        |sink: Sink, failure| Err(sink.keep(failure, args.output.removes_on_error(), goes_on));
     match written {
         Ok(Written::All) => {}
         Ok(Written::ReaderGone) => return Ok(Attempt::Done(Done::ReaderGone)),

@@ -104,6 +104,21 @@ impl HeadFile {
         }
     }
 
+    /// Are they written to stdout, between what else goes there?
+    pub(super) fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// The same by this way, which leads to stdout.
+    pub(super) fn write_through(&self, heads: &[Head], out: &mut dyn Write) -> Result<(), Failure> {
+        let is_terminal = io::stdout().is_terminal();
+        for head in heads {
+            let written = out.write_all(&head.text(is_terminal));
+            written.map_err(|error| unusable(&self.path, "write", &error))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn write(&self, heads: &[Head]) -> Result<(), Failure> {
         for head in heads {
             let written = match &self.file {

@@ -1,7 +1,7 @@
 //! Parts of files: `-r`, and `-C`, which goes on with a download.
 
 use handfast::Explanation;
-use handfast_https::client::{Begun, Download, Request, Response};
+use handfast_https::client::{Begun, Download, Request, Response, SEGMENTS_MAX, Segments};
 use http::header::RANGE;
 use http::{HeaderValue, Method, StatusCode};
 
@@ -26,6 +26,14 @@ pub(super) struct RangeArgs {
         conflicts_with_all = ["range", "include", "head", "remote_header_name"]
     )]
     continue_at: Option<Offset>,
+    /// Fetch a file of more than 2 MiB in up to N ranges at once, each over a connection of its own (at most 16; with -o or -O)
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=SEGMENTS_MAX as i64),
+        conflicts_with_all = ["range", "include", "head", "strict_close"]
+    )]
+    segments: Option<u8>,
 }
 
 impl RangeArgs {
@@ -37,6 +45,23 @@ impl RangeArgs {
     /// May -C be given, too?
     pub(super) fn may_continue(&self) -> bool {
         self.range.is_none()
+    }
+
+    /// In how many ranges files are fetched at once, if in several.
+    pub(super) fn segments(&self) -> Option<Segments> {
+        let count = self.segments.filter(|count| *count > 1)?;
+        Some(Segments::new(count.into()))
+    }
+
+    /// Can what goes there come in several ranges?
+    pub(super) fn check_target(&self, target: &Target) -> Result<(), Failure> {
+        match target {
+            Target::Stdout if self.segments.is_some() => Err(Failure::usage(
+                "--segments writes the ranges of a file as they come, and stdout takes bytes in order only",
+                "write to a file with -o FILE or -O, or leave out --segments",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Is the whole requested, or what is missing of it?

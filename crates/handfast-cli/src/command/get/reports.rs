@@ -70,6 +70,7 @@ fn line(transfer: &Transfer) -> Value {
         "connection_end": transfer.end.connection.map(|end| end.to_string()),
         "request_cut_short": transfer.end.request_cut_short,
         "file": transfer.file.as_ref().map(|path| escape_control(&path.display().to_string()).into_owned()),
+        "segments": transfer.segments,
         "connection": connection.map(|facts| json!({
             "number": facts.number,
             "exchanges_before": facts.exchanges_before,

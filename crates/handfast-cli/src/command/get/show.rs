@@ -197,6 +197,34 @@ impl Show {
         })
     }
 
+    /// A request for a range of the same file: the connection that it takes is one of the transfer's.
+    pub(super) fn observe_range(&self, request: Request, recorder: &Recorder) -> Request {
+        if !self.is_wanted() {
+            return request;
+        }
+        let recorder = recorder.clone();
+        let trace = self.trace.clone();
+        request.with_observer(move |event| {
+            if let Some(trace) = &trace {
+                trace.event(event);
+            }
+            if matches!(event, Event::Secured { .. } | Event::Unsecured { .. }) {
+                recorder.transfer().another_connection();
+            }
+        })
+    }
+
+    /// What pieces of a body are told to, by who has nothing else of this.
+    pub(super) fn receiver(&self, meter: &Meter) -> impl Fn(&[u8]) + Send + use<> {
+        let (trace, meter) = (self.trace.clone(), meter.clone());
+        move |piece| {
+            meter.received(piece.len());
+            if let Some(trace) = &trace {
+                trace.received(piece);
+            }
+        }
+    }
+
     /// A piece of a body came.
     pub(super) fn received(&self, piece: &[u8], meter: &Meter) {
         meter.received(piece.len());

@@ -108,6 +108,14 @@ impl Sink {
         }
     }
 
+    /// The file, if it is one.
+    pub(super) fn download(&mut self) -> Option<&mut Download> {
+        match self {
+            Self::Stdout(_) => None,
+            Self::File(download) => Some(download),
+        }
+    }
+
     /// Whether it is written to a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Stdout(screen) if screen.is_terminal)

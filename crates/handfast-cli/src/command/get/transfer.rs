@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use handfast::{Ending, Report};
-use handfast_https::client::{ConnectionFacts, Error, Event, Framing, Response};
+use handfast_https::client::{ConnectionFacts, Error, Event, Framing, Response, Whole};
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::watch;
@@ -56,6 +56,8 @@ pub(super) struct Transfer {
     pub(super) received: u64,
     /// The file that has the body.
     pub(super) file: Option<PathBuf>,
+    /// In how many ranges it is fetched at once.
+    pub(super) segments: usize,
     pub(super) end: End,
     /// Why it failed: exit code, id, sentence.
     pub(super) failure: Option<(u8, &'static str, String)>,
@@ -175,6 +177,7 @@ impl Transfer {
             connection: None,
             received: 0,
             file: None,
+            segments: 1,
             end: End::default(),
             failure: None,
             is_proxys_failure: false,
@@ -287,6 +290,24 @@ impl Transfer {
     pub(super) fn responding(&mut self, response: &Response) {
         self.connection = Some(response.connection().clone());
         self.end.expected = response.framing().expected();
+    }
+
+    /// Another connection was made for a part of the last response's file.
+    pub(super) fn another_connection(&mut self) {
+        self.step().connections += 1;
+    }
+
+    /// All of the file has come, in so many ranges.
+    pub(super) fn came_in_ranges(&mut self, count: usize, whole: &Whole) {
+        let now = self.now();
+        let step = self.step();
+        step.completed = Some(now);
+        step.body_received = whole.bytes();
+        self.received = whole.bytes();
+        self.segments = count;
+        self.end.connection = None;
+        self.end.expected = Some(whole.bytes());
+        self.end.verdict = Verdict::Complete;
     }
 
     /// The exchange failed; what that says of the body.

@@ -291,12 +291,20 @@ fn value(name: &str, transfer: &Transfer) -> Option<Value> {
         })),
         "remote_ip" => {
             Value::Text(Some(connection.map_or_else(String::new, |facts| {
-                facts.peer_address.ip().to_string()
+                match &facts.unix_socket {
+                    None => facts.peer_address.ip().to_string(),
+                    // As curl.
+                    Some(path) => path.display().to_string(),
+                }
             })))
         }
-        "remote_port" => {
-            Value::Number(connection.map_or(0, |facts| facts.peer_address.port().into()))
-        }
+        "remote_port" => Value::Number(connection.map_or(0, |facts| {
+            match facts.unix_socket.is_some() {
+                false => facts.peer_address.port().into(),
+                // As curl: that of the URL.
+                true => last.and_then(port_of_url).unwrap_or(0).into(),
+            }
+        })),
         "scheme" => Value::Text(response.map(|_| "HTTPS".to_owned())),
         "size_download" => Value::Number(transfer.received),
         "size_header" => Value::Number(
@@ -461,6 +469,10 @@ fn openssl_number(id: &str) -> u64 {
         "name-mismatch" | "ip-address-not-listed" | "no-subject-alt-name" => 62,
         _ => 1,
     }
+}
+
+fn port_of_url(step: &Step) -> Option<u16> {
+    url::Url::parse(&step.url).ok()?.port_or_known_default()
 }
 
 #[cfg(test)]

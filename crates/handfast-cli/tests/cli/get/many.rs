@@ -80,6 +80,25 @@ fn what_is_fetched_at_once_comes_in_order() {
 }
 
 #[test]
+fn heads_on_stdout_stand_before_their_bodies_also_when_several_come_at_once() {
+    let fixture = Fixture::new();
+    let files = Files::serve(&fixture);
+    let url = format!("{}/[01-{COUNT}]", files.base);
+    for args in [&["-D", "-"][..], &["-i"]] {
+        let finished =
+            fixture.get([args, &["-Z", "--http1.1", "--parallel-max", "20", &url]].concat());
+        assert_eq!(code(&finished), 0, "{finished}");
+        let out = finished.out();
+        let replies: Vec<_> = out.split("HTTP/1.1 200 OK\r\n").skip(1).collect();
+        assert_eq!(replies.len(), COUNT, "{args:?}: {out}");
+        for (number, reply) in (1..).zip(replies) {
+            let body = reply.split_once("\r\n\r\n").map(|(_, body)| body);
+            assert_eq!(body, Some(&*text(number)), "{args:?}: {out}");
+        }
+    }
+}
+
+#[test]
 fn those_of_one_server_share_a_connection() {
     let fixture = Fixture::new();
     let files = Files::serve(&fixture);

@@ -38,8 +38,10 @@ mod resuming;
 mod retries;
 #[cfg(unix)]
 mod screen;
+mod segments;
 mod servers;
 mod trust;
+mod verdicts;
 
 impl Fixture {
     /// `handfast get` that trusts the PKI alone.

@@ -286,9 +286,28 @@ fn kills() -> u64 {
     given.and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
+/// How much of a file is on the disk: there may be gaps in it.
+#[cfg(unix)]
+fn on_disk(path: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata(path).map_or(0, |found| found.len().min(found.blocks() * 512))
+}
+
 #[cfg(unix)]
 #[test]
 fn a_process_that_is_killed_at_any_point_leaves_what_can_be_continued() {
+    killed_at_any_point(&[]);
+}
+
+/// Held back, so that it is kept meanwhile what has come.
+#[cfg(unix)]
+#[test]
+fn one_that_fetches_ranges_at_once_and_is_killed_leaves_what_can_be_continued() {
+    killed_at_any_point(&["--segments", "4", "--limit-rate", "6M"]);
+}
+
+#[cfg(unix)]
+fn killed_at_any_point(more: &[&str]) {
     use crate::serving::{PATIENCE, Place};
     use std::time::Instant;
     const BYTES: u64 = 8 * 1024 * 1024;
@@ -305,23 +324,23 @@ fn a_process_that_is_killed_at_any_point_leaves_what_can_be_continued() {
     for round in 0..kills() {
         let target = place.path(&format!("file{round}"));
         let part = place.path(&format!("file{round}.part"));
-        let args = ["-C", "-", "-o", &target.display().to_string(), &url];
+        let target_text = target.display().to_string();
+        let args = [more, &["-C", "-", "-o", &target_text, &url]].concat();
         for _ in 0..2 {
             state = state
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             let point = (state >> 33) % BYTES;
-            let mut running = place.program("get").args(args).start();
+            let mut running = place.program("get").args(&args).start();
             let deadline = Instant::now() + PATIENCE;
-            while fs::metadata(&part).map_or(0, |found| found.len()) < point && !running.has_ended()
-            {
+            while on_disk(&part) < point && !running.has_ended() {
                 assert!(Instant::now() < deadline, "{}", running.output());
                 std::thread::yield_now();
             }
             // Dropped, it is killed.
             drop(running);
         }
-        let finished = place.program("get").args(args).run();
+        let finished = place.program("get").args(&args).run();
         assert!(finished.succeeded(), "round {round}: {finished}");
         assert!(fs::read(&target).unwrap() == content, "round {round}");
         continued += u64::from(finished.err().contains("continued after"));

@@ -41,10 +41,15 @@ impl Download {
         let held = file.metadata().map_err(failed)?.len();
         if held > 0 {
             let mut download = Self::with_part(file, target, part.clone());
-            download.version = Version::read(&state_of(&part));
             download.found = held;
-            if download.version.is_some() {
+            if let Some((version, arrived)) = Version::read(&state_of(&part)) {
+                download.version = Some(version);
                 download.held = held;
+                if let Some(mut spans) = arrived {
+                    spans.cut(held);
+                    download.held = spans.prefix();
+                    download.left = Some(spans);
+                }
             }
             return Ok(download);
         }
@@ -74,7 +79,12 @@ impl Download {
     /// As [`create`](Self::create).
     pub fn resume_at(target: impl AsRef<Path>, held: u64) -> Result<Self, Error> {
         let mut download = Self::resume(target)?;
-        download.held = download.found.min(held);
+        // Where there are gaps, its caller cannot know them.
+        let there = match download.left.take() {
+            Some(spans) => spans.prefix(),
+            None => download.found,
+        };
+        download.held = there.min(held);
         download.evidence = Evidence::Trusted;
         Ok(download)
     }
@@ -121,6 +131,7 @@ impl Download {
     /// What is there is of no use: the next request is one for the whole.
     pub fn start_over(&mut self) {
         self.held = 0;
+        self.left = None;
         self.version = None;
         self.evidence = Evidence::None;
     }
@@ -178,6 +189,7 @@ impl Download {
     fn begin_whole(&mut self, response: &Response, now: Version) -> Result<Begun, Error> {
         let is_special = self.part.is_none() && self.found == 0;
         self.held = 0;
+        self.left = None;
         self.written = 0;
         self.total = None;
         if !is_special {
@@ -226,12 +238,22 @@ impl Download {
             self.keep_state(&version)?;
             self.version = Some(version);
         }
-        let held = self.held;
-        let placed = self.file.go_on_at(held);
-        placed.map_err(|error| unusable(self.path(), "write", error))?;
-        self.written = held;
+        self.written = self.held;
         self.total = Some(total);
-        self.reserve(total)
+        match self.left {
+            // It may be that all of it is kept.
+            Some(_) => Ok(()),
+            None => {
+                self.place(self.held)?;
+                self.reserve(total)
+            }
+        }
+    }
+
+    /// The next bytes are written there, and nothing is behind.
+    pub(super) fn place(&mut self, end: u64) -> Result<(), Error> {
+        let placed = self.file.go_on_at(end);
+        placed.map_err(|error| unusable(self.path(), "write", error))
     }
 
     /// Makes room on the disk for the whole file. If there is none, nothing is left of a download of which nothing had come.
@@ -244,6 +266,18 @@ impl Download {
             }
             unusable(part, "reserve disk space for", error)
         })
+    }
+
+    /// The file, for writing to any place in it.
+    pub(super) fn own_file(&mut self) -> io::Result<fs::File> {
+        self.file.hand_over()
+    }
+
+    /// Nothing more is kept of what came out of order.
+    pub(super) fn end_arrived(&mut self) {
+        if let Some(arrived) = self.arrived.take() {
+            arrived.end();
+        }
     }
 
     /// Empties the part. The state goes afterwards: an empty part needs none, and another version's must not stay.
@@ -262,13 +296,13 @@ impl Download {
         }
     }
 
-    fn keep_state(&self, version: &Version) -> Result<(), Error> {
+    pub(super) fn keep_state(&self, version: &Version) -> Result<(), Error> {
         let Some(part) = &self.part else {
             return Ok(());
         };
         let state = state_of(part);
         version
-            .write(&state)
+            .write(&state, self.left.as_ref())
             .map_err(|error| unusable(&state, "write", error))
     }
 

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::part::create_unlinked;
 use crate::client::content_range::ContentRange;
+use crate::client::spans::Spans;
 
 /// The first line of a state. Another format has another.
 const FORMAT: &str = "handfast download 1";
@@ -130,10 +131,11 @@ impl Version {
         }
     }
 
-    /// Writes the state of a part.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    /// Writes the state of a part; `arrived`: which bytes are there, if they did not come in order.
+    pub(super) fn write(&self, path: &Path, arrived: Option<&Spans>) -> io::Result<()> {
         let mut lines = format!("{FORMAT}\nurl {}\n", self.url);
         let total = self.total.map(|total| total.to_string());
+        let arrived = arrived.map(Spans::to_string);
         let date = match self.is_date_strong {
             true => "last-modified",
             false => "last-modified-weak",
@@ -143,6 +145,7 @@ impl Version {
             (date, &self.last_modified),
             ("coding", &self.coding),
             ("length", &total),
+            ("arrived", &arrived),
         ] {
             if let Some(value) = value {
                 lines.push_str(&format!("{name} {value}\n"));
@@ -151,8 +154,9 @@ impl Version {
         create_unlinked(path)?.write_all(lines.as_bytes())
     }
 
-    /// Reads the state of a part; `None` if there is none that can be used.
-    pub(super) fn read(path: &Path) -> Option<Self> {
+    /// Reads the state of a part, and which bytes are there, if they did not come in order; `None` if there is none that can be
+    /// used.
+    pub(super) fn read(path: &Path) -> Option<(Self, Option<Spans>)> {
         let mut content = String::new();
         let file = fs::File::open(path).ok()?;
         file.take(STATE_BYTES_MAX)
@@ -163,6 +167,7 @@ impl Version {
             return None;
         }
         let mut version = Self::default();
+        let mut arrived = None;
         for line in lines {
             let (name, value) = line.split_once(' ')?;
             match name {
@@ -174,10 +179,11 @@ impl Version {
                 }
                 "coding" => version.coding = Some(value.to_owned()),
                 "length" => version.total = Some(decimal(value.as_bytes())?),
+                "arrived" => arrived = Some(Spans::parse(value)?),
                 _ => return None,
             }
         }
-        Some(version).filter(|version| !version.url.is_empty())
+        (!version.url.is_empty()).then_some((version, arrived))
     }
 }
 
@@ -287,8 +293,10 @@ mod tests {
             &[(LAST_MODIFIED, MODIFIED)],
         ] {
             let written = version(fields);
-            written.write(&path).unwrap();
-            assert_eq!(Version::read(&path), Some(written));
+            for arrived in [None, Some(Spans::default()), Some(Spans::up_to(7))] {
+                written.write(&path, arrived.as_ref()).unwrap();
+                assert_eq!(Version::read(&path), Some((written.clone(), arrived)));
+            }
         }
         for bad in [
             "",
@@ -296,6 +304,7 @@ mod tests {
             "handfast download 2\nurl https://h/a\n",
             "handfast download 1\n",
             "handfast download 1\nurl h\nlength x\n",
+            "handfast download 1\nurl h\narrived 5-2\n",
         ] {
             fs::write(&path, bad).unwrap();
             assert_eq!(Version::read(&path), None, "{bad}");

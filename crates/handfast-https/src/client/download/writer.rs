@@ -142,6 +142,13 @@ impl Writer {
         Ok(())
     }
 
+    /// From now on another writes to the file, to any place in it: nothing is cut off here any more.
+    pub(super) fn hand_over(&mut self) -> io::Result<File> {
+        self.flush()?;
+        self.reserved = 0;
+        self.file.try_clone()
+    }
+
     /// Everything is written: it is on the disk afterwards.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.flush()?;

@@ -128,12 +128,10 @@ impl Response {
     ) -> Result<usize, Error> {
         let patience = self.patience;
         let mut limit = limit;
-        if let Some(pace) = &self.pace {
-            limit = limit.min(pace.step());
+        if let Some((step, due)) = self.rates.next() {
+            limit = limit.min(step);
             let now = tokio::time::Instant::now();
-            let wait = pace
-                .due()
-                .map_or(Duration::MAX, |due| due.saturating_duration_since(now));
+            let wait = due.map_or(Duration::MAX, |due| due.saturating_duration_since(now));
             if !wait.is_zero() {
                 tokio::time::sleep(patience.at_most(wait)).await;
             }
@@ -192,13 +190,7 @@ impl Response {
             }
         };
         self.received = self.received.saturating_add(lent as u64);
-        if let Some(pace) = &mut self.pace {
-            pace.count(lent);
-        }
-        if let (Some(watch), Some(min)) = (&mut self.watch, self.shared.settings.speed_min)
-            && !self.framed_end
-            && watch.is_too_slow(lent)
-        {
+        if let Some(min) = self.rates.count(lent, !self.framed_end) {
             let late = NetworkCause::TimedOut { limit: min.time };
             let problem = format!("fewer than {} bytes a second came", min.bytes_per_second);
             let late = handfast::Error::new(Phase::Response, late);
