@@ -303,7 +303,7 @@ fn a_process_that_is_killed_at_any_point_leaves_what_can_be_continued() {
 #[cfg(unix)]
 #[test]
 fn one_that_fetches_ranges_at_once_and_is_killed_leaves_what_can_be_continued() {
-    killed_at_any_point(&["--segments", "4", "--limit-rate", "6M"]);
+    killed_at_any_point(&["--segments", "4", "--http1.1", "--limit-rate", "6M"]);
 }
 
 #[cfg(unix)]
