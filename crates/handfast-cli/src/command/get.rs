@@ -334,7 +334,7 @@ impl Section<'_> {
         let result = match job {
             Err(failure) => Err(failure),
             Ok(job) => {
-                let heads_are_shown = self.heads.as_ref().is_some_and(HeadFile::is_stdout);
+                let heads_are_shown = opened.heads.as_ref().is_some_and(HeadFile::is_stdout);
                 is_in_order = matches!(job.target, Target::Stdout)
                     || self.show.has_format()
                     || heads_are_shown;

@@ -261,7 +261,8 @@ async fn fetch(
                 if let Err(failure) = digests.check() {
                     return Err(sink.reject(failure, args.output.removes_on_error()));
                 }
-                sink.complete(&whole).map_err(explained)?;
+                let completed = sink.complete(whole).await;
+                recorder.transfer().file = completed.map_err(explained)?;
                 part.replace(None);
                 return match refused {
                     Some(error) => Err(explained(error)),
