@@ -139,9 +139,7 @@ fn a_server_of_root_becomes_another_user_once_everything_is_open() {
         &["--user", "nobody", "--no-sandbox"],
     ] {
         let server = serve(&place, arguments);
-        server
-            .running
-            .expect_output("; user nobody; all of ", PATIENCE);
+        server.running.expect_output("; user nobody", PATIENCE);
         for (field, id) in [("Uid", uid), ("Gid", gid), ("Groups", gid)] {
             let found = statuses(&server, field, true);
             let expected = |ids: &String| ids.split_whitespace().all(|found| found == id);

@@ -116,6 +116,7 @@ const COMMANDS: &[(&str, &str, i32)] = &[
     ),
     ("--styled-output --suppress-connect-headers -B", "/a.txt", 0),
     ("-o DIR/replaced --clobber", "/a.txt", 0),
+    ("-o DIR/segmented --segments 2", "/a.txt", 0),
     ("-I", "/a.txt", 0),
     (
         "-i --allow-closed-pipe -N --tcp-nodelay --no-keepalive --keepalive-time 60 --ssl-reqd --no-npn",

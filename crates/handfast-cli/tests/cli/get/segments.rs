@@ -231,7 +231,8 @@ fn a_file_is_right_whatever_the_server_makes_of_ranges() {
                         end - 1
                     )
                     .into_bytes();
-                    bytes.extend(&content()[first..=end]);
+                    bytes.extend(&content()[first..end]);
+                    bytes.push(b'x');
                     vec![
                         Step::Signal,
                         Step::Send(bytes),
