@@ -23,13 +23,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("--allow-http", "the servers speak TLS alone: plain_http.rs"),
     ("--ipv6", "the servers listen on IPv4: places.rs"),
     ("--capath", "a directory of hashed names: trust.rs"),
-    ("--proxy-capath", "the same"),
+    ("--proxy-capath", "a directory: proxy.rs"),
     ("--crl", "a list of revoked certificates: trust.rs"),
     ("--crl-expired", "the same"),
-    ("--proxy-crlfile", "the same"),
+    (
+        "--proxy-crlfile",
+        "a list of revoked certificates: proxy.rs",
+    ),
     (
         "--netrc",
-        "reads the file in the home directory: as_curl.rs has --netrc-file",
+        "reads the file in the home directory: the table beside curl has --netrc-file",
     ),
     ("--proxytunnel", "for http:// URLs: proxies.rs"),
 ];

@@ -1,6 +1,7 @@
 //! Servers behind an HTTP proxy: a real one, and ones that refuse, babble, vanish or are not there.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -401,6 +402,38 @@ fn a_proxy_over_tls_has_a_trust_of_its_own() {
         "{asked}"
     );
     assert!(asked.contains("X-Of-Proxy: 7\r\n"), "{asked}");
+}
+
+#[test]
+fn a_proxy_over_tls_is_checked_with_a_directory_and_with_revocation_lists() {
+    let fixture = Fixture::new();
+    let other = Pki::new();
+    let issued = other.server(&["localhost"]);
+    let proxy = TlsProxy::launch(&issued);
+    let by = format!("https://al:s3cret@localhost:{}", proxy.address.port());
+    let list = |name: &str, revoked: &[&Issued]| {
+        let list = handfast_testbed::pki::pem("X509 CRL", other.root.crl(revoked).as_ref());
+        fixture.write(name, list).display().to_string()
+    };
+    let (none, revoked) = (list("none.crl", &[]), list("revoked.crl", &[&issued]));
+    let directory = fixture.path("authorities");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("proxy.pem"), other.root.cert_pem()).unwrap();
+    let directory = directory.display().to_string();
+    for (list, expected) in [(None, 0), (Some(&none), 0), (Some(&revoked), 60)] {
+        let server = fixture.hello();
+        let url = server.url("/");
+        let mut arguments = vec!["-x", &by, "--proxy-capath", &directory, &url];
+        if let Some(list) = list {
+            arguments.extend(["--proxy-crlfile", list]);
+        }
+        let got = fixture.get_by(&[], &arguments);
+        assert_eq!(got.code, Some(expected), "{list:?}: {got}");
+        if expected != 0 {
+            assert!(got.err().contains("[certificate-revoked]"), "{got}");
+            assert!(got.err().contains("the proxy's certificate"), "{got}");
+        }
+    }
 }
 
 #[test]
