@@ -15,9 +15,7 @@ use crate::identity_args::IdentityArgs;
 use crate::output;
 use crate::verify_args::VerifyArgs;
 
-pub(crate) use crate::verify_args::{
-    CrlExpired, depth, tell_trust_problems, trust_problems, with_files,
-};
+pub(crate) use crate::verify_args::{CrlExpired, depth, tell_trust_problems, trust_problems};
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trust and identity")]

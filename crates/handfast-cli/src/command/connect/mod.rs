@@ -32,8 +32,8 @@ use crate::exit_codes::INTERRUPTED;
 use crate::failure::{Failure, code};
 use crate::proxy_args::ProxyArgs;
 use crate::tls_at_once;
-use crate::trust_args::{SessionArgs, TrustArgs, tell_trust_problems, with_files};
-use crate::verify_args::lists_of;
+use crate::trust_args::{SessionArgs, TrustArgs, tell_trust_problems};
+use crate::verify_args::{lists_of, with_files};
 use crate::{crl_dates, data_dir, output};
 
 #[derive(Debug, clap::Args)]

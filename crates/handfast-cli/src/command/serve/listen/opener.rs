@@ -34,6 +34,13 @@ impl Opener {
     }
 
     /// Opens a log that this process may not open; nothing if there is no other that may.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(
+            clippy::needless_pass_by_ref_mut,
+            reason = "the helper is asked, which only Linux has"
+        )
+    )]
     pub(super) async fn log(&mut self, path: &Path) -> Option<File> {
         match self {
             Self::Here(_) => {
