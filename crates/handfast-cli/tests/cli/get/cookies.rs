@@ -1,4 +1,4 @@
-//! `-b`, `-c`: to whom cookies are sent, and the file that keeps them.
+//! `-b`, `-c`: which servers get which cookies, and the file that keeps them.
 
 use std::fs;
 use std::path::Path;
