@@ -291,6 +291,7 @@ fn is_http(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::played;
     use super::*;
     use crate::error::Error;
 
@@ -300,21 +301,8 @@ mod tests {
 
     fn ask_in_pieces(answer: &[u8], most: usize) -> (Result<(), ProxyProblem>, usize) {
         let target = Target::new("proxy:3128", "shop.example", 443);
-        let mut dialogue = ConnectDialogue::new(target, None);
-        dialogue.sent(usize::MAX);
-        let mut used = 0;
-        while !dialogue.is_done() {
-            let rest = &answer[used..];
-            if rest.is_empty() {
-                return (Err(dialogue.received_end().problem), used);
-            }
-            let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
-            used += piece.len();
-            if let Err(error) = dialogue.received(piece) {
-                return (Err(error.problem), used);
-            }
-        }
-        (Ok(()), used)
+        let (_, outcome, used) = played::play(ConnectDialogue::new(target, None), answer, most);
+        (outcome, used)
     }
 
     #[test]

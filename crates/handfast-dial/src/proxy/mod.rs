@@ -10,6 +10,8 @@ mod authenticate;
 mod choice;
 mod credentials;
 mod http;
+#[cfg(test)]
+mod played;
 pub(crate) mod problem;
 mod socks4;
 mod socks5;

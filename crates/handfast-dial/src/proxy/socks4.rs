@@ -173,6 +173,7 @@ impl Socks4Dialogue {
 
 #[cfg(test)]
 mod tests {
+    use super::super::played;
     use super::*;
 
     fn dialogue(host: &str, user: Option<&str>) -> Result<Socks4Dialogue, ProxyProblem> {
@@ -183,21 +184,9 @@ mod tests {
 
     /// The outcome, and how many of these bytes were read, at most so many at a time.
     fn play(answer: &[u8], most: usize) -> (Result<(), ProxyProblem>, usize) {
-        let mut dialogue = dialogue("a.example", None).unwrap();
-        dialogue.sent(usize::MAX);
-        let mut used = 0;
-        while !dialogue.is_done() {
-            let rest = &answer[used..];
-            if rest.is_empty() {
-                return (Err(dialogue.received_end().problem), used);
-            }
-            let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
-            used += piece.len();
-            if let Err(error) = dialogue.received(piece) {
-                return (Err(error.problem), used);
-            }
-        }
-        (Ok(()), used)
+        let dialogue = dialogue("a.example", None).unwrap();
+        let (_, outcome, used) = played::play(dialogue, answer, most);
+        (outcome, used)
     }
 
     #[test]

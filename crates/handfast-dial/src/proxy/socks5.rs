@@ -297,35 +297,11 @@ fn put(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::played::play;
     use super::*;
 
     fn dialogue(host: &str, credentials: Option<&Credentials>) -> Socks5Dialogue {
         Socks5Dialogue::new(Target::new("proxy:1080", host, 443), None, credentials).unwrap()
-    }
-
-    /// What the client sends, how it ends, and how many of the bytes were consumed.
-    fn play(
-        mut dialogue: Socks5Dialogue,
-        answers: &[u8],
-        most: usize,
-    ) -> (Vec<u8>, Result<(), ProxyProblem>, usize) {
-        let (mut sent, mut used) = (Vec::new(), 0);
-        loop {
-            sent.extend_from_slice(dialogue.outgoing());
-            dialogue.sent(usize::MAX);
-            if dialogue.is_done() {
-                return (sent, Ok(()), used);
-            }
-            let rest = &answers[used..];
-            if rest.is_empty() {
-                return (sent, Err(dialogue.received_end().problem), used);
-            }
-            let piece = &rest[..dialogue.wanted().min(most).min(rest.len())];
-            used += piece.len();
-            if let Err(error) = dialogue.received(piece) {
-                return (sent, Err(error.problem), used);
-            }
-        }
     }
 
     const OPEN: &[u8] = &[5, 0];
