@@ -31,12 +31,20 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(silence: Option<Duration>, total: Option<Duration>) -> Self {
-        let now = Instant::now();
+        Self::since(Instant::now(), silence, total)
+    }
+
+    /// The same, where all of it has begun at this moment.
+    pub(super) fn since(
+        began: Instant,
+        silence: Option<Duration>,
+        total: Option<Duration>,
+    ) -> Self {
         Self {
             silence,
             held: None,
             // A limit beyond the end of time is none.
-            deadline: total.and_then(|limit| Some((now.checked_add(limit)?, limit))),
+            deadline: total.and_then(|limit| Some((began.checked_add(limit)?, limit))),
         }
     }
 
@@ -173,6 +181,17 @@ mod tests {
                 .await;
             assert_eq!(work.is_ok(), in_time, "{total:?}");
         }
+    }
+
+    #[test]
+    fn the_limit_on_all_of_it_counts_from_its_beginning() {
+        let began = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
+        let left = |secs| {
+            let total = Some(Duration::from_secs(secs));
+            Patience::since(began, None, total).at_most(Duration::MAX)
+        };
+        assert_eq!(left(60), Duration::ZERO);
+        assert!(left(90) <= Duration::from_secs(30) && left(90) > Duration::ZERO);
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! A request as its caller means it.
 
-use std::sync::Arc;
-
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TRANSFER_ENCODING};
@@ -33,6 +33,8 @@ pub struct Request {
     /// Over HTTP/1.1 the server is asked before a body of more bytes is sent.
     pub(super) asks_above: Option<u64>,
     pub(super) observer: Option<Callback>,
+    /// Since when the limit on all of it counts.
+    pub(super) began: Option<Instant>,
     /// Its URL, and those that it is redirected to, may be without TLS.
     pub(super) allows_http: bool,
     /// After a redirect: the origin that the client certificate is for, which is that of the first URL.
@@ -101,6 +103,7 @@ impl Request {
             upload: None,
             asks_above: None,
             observer: None,
+            began: None,
             allows_http,
             identity_for: None,
             #[cfg(feature = "digest")]
@@ -150,6 +153,14 @@ impl Request {
     pub fn with_upload(mut self, upload: Upload) -> Self {
         self.body = Bytes::new();
         self.upload = Some(upload);
+        self
+    }
+
+    /// The limit on all of it ([`total_max`](super::ClientBuilder::total_max)) counts from this moment: for a request that goes on
+    /// with what another began. Default: from when it is sent.
+    #[must_use]
+    pub fn begun_at(mut self, began: Instant) -> Self {
+        self.began = Some(began);
         self
     }
 

@@ -69,7 +69,11 @@ impl Client {
     /// With the phase in which it failed, for everything that comes before the head of a response.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         let settings = &self.0.settings;
-        let patience = Patience::new(settings.silence(), settings.total_max);
+        let (silence, total) = (settings.silence(), settings.total_max);
+        let patience = match request.began {
+            Some(began) => Patience::since(began.into(), silence, total),
+            None => Patience::new(silence, total),
+        };
         self.send_within(request, patience).await
     }
 

@@ -55,13 +55,18 @@ pub(super) async fn fetch_with_retries(
     let mut retries = args.retry.begin();
     let mut offset = args.ranges.offset();
     let mut segments = args.ranges.segments();
+    let mut began = Instant::now();
     loop {
         let meter = telling.show.meter(job.shown_name().as_deref());
         let telling = Telling {
             meter: &meter,
             ..telling
         };
-        let way = Way { offset, segments };
+        let way = Way {
+            offset,
+            segments,
+            began,
+        };
         let fetched = fetch(args, client, job, part, telling, way, &mut retries).await;
         meter.over(matches!(fetched, Ok(Attempt::Done(Done::Whole))));
         // What came goes on where it stopped, unless it was no more than a part that was requested.
@@ -87,6 +92,7 @@ pub(super) async fn fetch_with_retries(
             ));
         }
         tokio::time::sleep(wait).await;
+        began = Instant::now();
         telling.recorder.restart();
         if keeps_part {
             offset = Some(Offset::WhereItStopped);
@@ -94,11 +100,12 @@ pub(super) async fn fetch_with_retries(
     }
 }
 
-/// Where an attempt begins, and in how many ranges it fetches a file.
+/// Where an attempt begins, in how many ranges it fetches a file, and since when its time counts.
 #[derive(Clone, Copy)]
 struct Way {
     offset: Option<Offset>,
     segments: Option<Segments>,
+    began: Instant,
 }
 
 async fn fetch(
@@ -112,7 +119,7 @@ async fn fetch(
 ) -> Result<Attempt, Failure> {
     let deadline = args
         .total_max()
-        .and_then(|limit| Some((Instant::now().checked_add(limit)?, limit)));
+        .and_then(|limit| Some((way.began.checked_add(limit)?, limit)));
     let Telling {
         show,
         recorder,
@@ -144,7 +151,7 @@ async fn fetch(
         let is_conditional = [IF_NONE_MATCH, IF_MODIFIED_SINCE]
             .iter()
             .any(|name| request.headers().contains_key(name));
-        let sent = client.send(request).await;
+        let sent = client.send(request.begun_at(way.began)).await;
         let heads = heads.take();
         if let Some(file) = head_file {
             match turn.filter(|_| file.is_stdout()) {

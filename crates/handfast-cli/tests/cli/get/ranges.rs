@@ -1,6 +1,7 @@
 //! Parts of files (206), and what is no answer to a request for one.
 
 use std::fs;
+use std::time::Duration;
 
 use handfast_testbed::misbehaving::Step;
 
@@ -133,4 +134,27 @@ fn a_head_is_shown_without_the_body_whatever_the_method_is() {
         finished.out(),
         "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n"
     );
+}
+
+#[test]
+fn the_time_limit_is_that_of_the_transfer_also_where_the_whole_is_asked_for_again() {
+    let fixture = Fixture::new();
+    let file = fixture.write("file", "precious").display().to_string();
+    // Each takes more than half of the limit.
+    let late = |mut steps: Vec<Step>| {
+        steps.insert(1, Step::Pause(Duration::from_millis(1200)));
+        steps
+    };
+    let other = reply(
+        "206 Partial Content",
+        "content-range: bytes 0-1/1000\r\n",
+        2,
+    );
+    let server = fixture
+        .misbehaving()
+        .serve_each([late(other), late(reply("200 OK", "", 10))]);
+    let url = server.url("/");
+    let finished = fixture.get(["-C-", "-m", "2", "-o", &file, &url]);
+    assert_eq!(code(&finished), 28, "{finished}");
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
 }
